@@ -1,0 +1,81 @@
+"""The few pages that are Onehop's own: hosts that don't exist, requests it refuses, deployments it can't read.
+
+Each is whole in itself (no image, no script, no second request), says what happened and what to do next, and escapes
+whatever came from the client. None of them may be stored by a cache.
+"""
+
+from html import escape
+from typing import Final
+
+from asset_server.message import Response
+
+STYLE: Final = (
+    ":root{color-scheme:light dark}"
+    "body{font:16px/1.6 system-ui,sans-serif;max-width:34rem;margin:18vh auto 0;padding:0 1.5rem}"
+    "h1{font-size:1.5rem;line-height:1.25;margin:0 0 .75rem}p{margin:0 0 .75rem}"
+    "code{font:.9em ui-monospace,monospace;background:#8883;border-radius:.3em;padding:.1em .35em;"
+    "overflow-wrap:anywhere}small{opacity:.65}"
+)
+POLICY: Final = b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
+
+
+def render_page(status: int, title: str, *paragraphs: str, retry_after_s: int | None = None) -> Response:
+    """`title` is text; `paragraphs` are HTML whose variable parts the caller has escaped."""
+    body = (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>{escape(title)}</title><style>{STYLE}</style><h1>{escape(title)}</h1>"
+        + "".join(f"<p>{paragraph}</p>" for paragraph in paragraphs)
+        + f"<p><small>{status} · Onehop</small></p></html>\n"
+    ).encode()
+    headers = [
+        (b"content-type", b"text/html; charset=utf-8"),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+        (b"content-security-policy", POLICY),
+        (b"x-content-type-options", b"nosniff"),
+        (b"x-robots-tag", b"noindex"),
+    ]
+    if retry_after_s is not None:
+        headers.append((b"retry-after", str(retry_after_s).encode()))
+    return Response(status=status, headers=headers, body=body)
+
+
+def unknown_host(hostname: str) -> Response:
+    """The one answer for a host without a route: never was, deleted, or another's; it doesn't say which."""
+    return render_page(
+        404,
+        "There is no site at this address",
+        f"<code>{escape(hostname)}</code> isn't the address of a deployment here.",
+        "To claim it, deploy a site whose name it carries, or add it to your site as a custom domain: "
+        f"<code>onehop deploy DIR --project NAME</code>, <code>onehop site domain add NAME {escape(hostname)}</code>.",
+    )
+
+
+def refused_host() -> Response:
+    page = render_page(400, "The Host header names no host", "It is missing, repeated or malformed.")
+    page.headers.append((b"connection", b"close"))
+    return page
+
+
+def refused_target() -> Response:
+    page = render_page(400, "The request's path can't be read", "It holds a NUL or control character.")
+    page.headers.append((b"connection", b"close"))
+    return page
+
+
+def damaged_deployment() -> Response:
+    return render_page(
+        500,
+        "This deployment can't be read",
+        "Its stored data is damaged or missing. Other sites aren't affected.",
+        "The operator finds the cause and the cure with <code>onehop check</code>.",
+    )
+
+
+def functions_absent() -> Response:
+    return render_page(
+        503,
+        "This path is answered by a function",
+        "Functions aren't run by this edge yet. The deployment's assets are served.",
+        retry_after_s=3600,
+    )
