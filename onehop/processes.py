@@ -59,11 +59,12 @@ class Supervisor:
     children: list[Child] = field(default_factory=list)
     _ready: set[str] = field(default_factory=set)
     _announced: bool = False
+    _wake_read: int = -1
 
     def run(self) -> int:
         """Returns the exit code of the whole: 0 after an orderly stop, 1 when a role could not start."""
         ready_read, ready_write = os.pipe()
-        wake_read, wake_write = os.pipe()
+        self._wake_read, wake_write = os.pipe()
         os.set_blocking(wake_write, False)
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         for number in (*STOP_SIGNALS, signal.SIGCHLD):
@@ -72,8 +73,8 @@ class Supervisor:
             self.children.append(Child(role))
             self._start(index, ready_write)
         while True:
-            readable, _, _ = select.select([ready_read, wake_read], [], [], self._wait_s())
-            signals = os.read(wake_read, 4096) if wake_read in readable else b""
+            readable, _, _ = select.select([ready_read, self._wake_read], [], [], self._wait_s())
+            signals = os.read(self._wake_read, 4096) if self._wake_read in readable else b""
             if ready_read in readable:
                 self._note_ready(os.read(ready_read, 4096))
             if any(number in signals for number in STOP_SIGNALS):
@@ -129,8 +130,8 @@ class Supervisor:
         deadline_s = time.monotonic() + self.drain_s + KILL_AFTER_DRAIN_S
         while living and time.monotonic() < deadline_s:
             living -= {pid for pid, _ in reap()}
-            if living:
-                signal.sigtimedwait([], 0.02)
+            if living and select.select([self._wake_read], [], [], deadline_s - time.monotonic())[0]:
+                os.read(self._wake_read, 4096)
         signal_all(living, signal.SIGKILL)
         for pid in living:
             log.warning("process.killed", pid=pid, reason="it did not drain in time", drain_s=self.drain_s)
