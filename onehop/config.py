@@ -19,7 +19,9 @@ PAGES_DOMAIN_DEFAULT: Final = "pages.localhost"
 WORKERS_MAX: Final = 256
 PORT_MAX: Final = 65535
 DRAIN_S_MAX: Final = 3600.0
-DOMAIN: Final = re.compile(r"(?=.{1,190}\Z)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)+")
+DOMAIN: Final = re.compile(
+    r"(?=.{1,190}\Z)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)+"
+)
 LABEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
 
@@ -141,9 +143,7 @@ def default_workers() -> int:
     return max(1, min(len(os.sched_getaffinity(0)), WORKERS_MAX))
 
 
-def load_config(
-    flags: Mapping[str, object], environ: Mapping[str, str], *, file: Path | None = None
-) -> Config:
+def load_config(flags: Mapping[str, object], environ: Mapping[str, str], *, file: Path | None = None) -> Config:
     """Raises ConfigRefused. `flags` holds a member per option given (None counts as not given)."""
     problems: list[str] = []
     path = file if file is not None else Path(environ["ONEHOP_CONFIG"]) if environ.get("ONEHOP_CONFIG") else None
