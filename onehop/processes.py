@@ -35,7 +35,7 @@ class Role:
     """What one child does: `run` gets a callable to call once when it serves, and returns when it has drained."""
 
     name: str
-    run: Callable[[Callable[[], None]], None]
+    run: Callable[[Callable[[], object]], None]
 
 
 @dataclass(slots=True)
@@ -161,13 +161,13 @@ def become_child(role: Role, parent: int, ready: Callable[[], object]) -> None:
         for number in (*STOP_SIGNALS, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         die_with_parent(parent)
-        role.run(lambda: None if ready() else None)
+        role.run(ready)
         code = 0
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1
     except KeyboardInterrupt:
         code = 0
-    except Exception:  # noqa: BLE001  # the root of a process: whatever it was, the log has it and the parent restarts
+    except Exception:  # the root of a process: whatever it was, the log has it and the parent restarts
         log.exception("process.failed", role=role.name)
     finally:
         sys.stdout.flush()
