@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Final, Literal, cast
+from typing import Final, Literal
 
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -66,7 +66,7 @@ def parse_choice(*choices: str) -> Callable[[object], str]:
     def parse(value: object) -> str:
         if value not in choices:
             raise ValueError(" or ".join(choices))
-        return cast(str, value)
+        return value
 
     return parse
 
