@@ -34,11 +34,15 @@ check: setup-dev ## ruff, mypy --strict, import-linter
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: setup-dev ## every load test, in full; writes loadtests/RESULTS.md
+$(VENV)/.bench: $(VENV)/.dev requirements/bench.txt
+	@$(PIP_INSTALL) -r requirements/bench.txt
+	@touch $@
+
+bench: $(VENV)/.bench ## every load test, in full; writes loadtests/RESULTS.md
 	@$(BIN)/python -m loadtests
 
 lock: ## lock the requirements again, newest versions that fit (needs uv on the PATH)
-	@for set in build runtime dev; do \
+	@for set in build runtime dev bench; do \
 	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	    --upgrade --custom-compile-command 'make lock' requirements/$$set.in --output-file requirements/$$set.txt || exit 1; done
 

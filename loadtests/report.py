@@ -1,0 +1,126 @@
+"""What every load test does with its figures: medians and spreads, one JSON line, and the record of a full run."""
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+FOLDER: Final = Path(__file__).parent
+FIGURES: Final = FOLDER / "figures"
+RESULTS: Final = FOLDER / "RESULTS.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One figure over several rounds, in `unit`."""
+
+    rounds: tuple[float, ...]
+    unit: str
+
+    @property
+    def median(self) -> float:
+        return median(self.rounds)
+
+    @property
+    def spread(self) -> float:
+        return (max(self.rounds) - min(self.rounds)) / self.median if self.median else 0.0
+
+    def __str__(self) -> str:
+        return f"{self.median:,.4g} {self.unit} (spread {self.spread:.0%} over {len(self.rounds)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How the command was called."""
+
+    quick: bool
+    as_json: bool
+
+
+def parse_options(description: str | None) -> Options:
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--quick", action="store_true", help="fewer rounds and smaller sizes, under 45 s")
+    parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
+    arguments = parser.parse_args()
+    return Options(quick=arguments.quick, as_json=arguments.json)
+
+
+def machine() -> dict[str, str]:
+    model = next(
+        (line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        platform.machine(),
+    )
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=FOLDER, capture_output=True, text=True, check=False
+    ).stdout.strip()
+    return {"cpu": model, "python": platform.python_version(), "commit": commit, "date": f"{datetime.now(UTC):%Y-%m-%d}"}
+
+
+def conclude(
+    name: str,
+    options: Options,
+    figures: Mapping[str, Measured],
+    *,
+    extra: Mapping[str, Any] | None = None,
+    sentence: str,
+    draw: Callable[[Path], None] | None = None,
+) -> None:
+    """Print; after a full run also keep. `sentence` is the line for RESULTS.md."""
+    for key, figure in figures.items():
+        print(f"{key}: {figure}", file=sys.stderr)
+    document = {
+        **{key: figure.median for key, figure in figures.items()},
+        "spread": {key: round(figure.spread, 3) for key, figure in figures.items()},
+        **(extra or {}),
+    }
+    if not options.quick:
+        FIGURES.mkdir(exist_ok=True)
+        record = {**document, "rounds": {key: figure.rounds for key, figure in figures.items()}, **machine()}
+        (FIGURES / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+        if draw is not None:
+            draw(FIGURES / f"{name}.svg")
+        keep_line(name, sentence)
+    print(json.dumps(document) if options.as_json else sentence)
+
+
+def keep_line(name: str, sentence: str) -> None:
+    """One line a load test in RESULTS.md; a new run replaces its line."""
+    where = machine()
+    line = (
+        f"| [`{name}`](figures/{name}.svg) | {sentence} | {where['date']}, {where['commit']}, {where['cpu']}, 2 cores "
+        f"| `.venv/bin/python -m loadtests.{name}` |"
+    )
+    kept = [old for old in RESULTS.read_text().splitlines() if not old.startswith(f"| [`{name}`]")]
+    RESULTS.write_text("\n".join([*kept, line]) + "\n")
+
+
+def rounds_of(measure: Callable[[], float], *, rounds: int, unit: str) -> Measured:
+    return Measured(tuple(measure() for _ in range(rounds)), unit)
+
+
+def bars(path: Path, title: str, labels: Sequence[str], figures: Sequence[Measured], *, goal: float | None = None) -> None:
+    """A bar a figure, with every round as a dot; `goal` is drawn as a line."""
+    import matplotlib  # only full runs draw: `--quick` works without it
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+
+    canvas, axes = pyplot.subplots(figsize=(7, 3.2), layout="constrained")
+    axes.bar(labels, [figure.median for figure in figures], color="#5b7db1", width=0.5)
+    for index, figure in enumerate(figures):
+        axes.scatter([index] * len(figure.rounds), figure.rounds, color="#112", s=12, zorder=3)
+    if goal is not None:
+        axes.axhline(goal, color="#c2410c", linestyle="--", linewidth=1.2)
+        axes.text(len(labels) - 0.5, goal, " goal", color="#c2410c", va="bottom", ha="right")
+    axes.set_title(title)
+    axes.set_ylabel(figures[0].unit)
+    axes.spines[["top", "right"]].set_visible(False)
+    canvas.savefig(path, metadata={"Date": None})
+    pyplot.close(canvas)
