@@ -45,11 +45,6 @@ from asset_server.early_hints import early_hint_links
 from asset_server.manifest import ASSET_BYTES_MAX, Asset, Encodings, validate_manifest_path
 from asset_server.variants import variants_of
 
-__all__ = [
-    "BlobCorrupt", "BlobDamaged", "BlobMissing", "BlobStore", "Claim", "ClaimRefusal", "StoreFull", "Upload", "UploadRefused",
-    "asset_key", "extension_of",
-]  # fmt: skip
-
 KEY: Final = re.compile(r"[0-9a-f]{32}")
 BLOB_NAME: Final = re.compile(r"[0-9a-f]{32}(-[0-9]+)?\.blob")
 SCOPE: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
