@@ -9,10 +9,6 @@ An asset key is a hash of the bytes *and* of the file's extension, which an uplo
 extensions that go with the upload's content type; `claim`, which knows the path, settles the rest. So a key can't be
 filled with other bytes by whoever comes first.
 
-The key leaves one thing open: it hashes base64 text and extension without a mark between them, so `<bytes>` as
-`.html` and three bytes more without an extension share a key. Such bytes live side by side: the second ones under
-`<key>-<size>.blob`, told apart by the size that a manifest's entry has.
-
 What `put_many` and `claim` have returned survives a power cut (see `durable`).
 """
 
@@ -20,38 +16,37 @@ import fcntl
 import mmap
 import os
 import re
-from base64 import b64encode
 from collections.abc import Container, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from blake3 import blake3
 from lru import LRU
 
-from asset_server.blob_file import (
-    HEADER_BYTES_MAX,
-    BlobHeader,
-    BlobUnreadable,
-    checksum,
-    encode_blob,
-    parse_blob_header,
+from asset_server.asset_keys import KEY, asset_key, prove
+from asset_server.blob_file import BlobHeader, BlobUnreadable, checksum, encode_blob
+from asset_server.blob_folder import (
+    SUFFIX,
+    BlobFolder,
+    parse_header_of,
+    problem_of,
+    read_header,
+    read_identity,
+    touch,
 )
-from asset_server.content_type import content_type_of, extension_of, extensions_of
-from asset_server.durable import DurableBatch, StoreFull, reporting_full_disk
+from asset_server.content_type import content_type_of, extension_of
+from asset_server.durable import DurableBatch, reporting_full_disk
 from asset_server.early_hints import early_hint_links
 from asset_server.manifest import ASSET_BYTES_MAX, Asset, Encodings, validate_manifest_path
 from asset_server.variants import variants_of
 
-KEY: Final = re.compile(r"[0-9a-f]{32}")
-BLOB_NAME: Final = re.compile(r"[0-9a-f]{32}(-[0-9]+)?\.blob")
 SCOPE: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 TEMPORARY_FOLDER: Final = "tmp"
-SUFFIX: Final = ".blob"
 ASKED_AGAIN_SUFFIX: Final = ".again"  # in uploads/<scope>/: a claim found other bytes under the key, upload yours
 MAPPED_BYTES_MIN: Final = 64 * 1024  # longer bodies are maps of the file rather than copies
+SETTLED_BYTES_MAX: Final = 64 * 1024 * 1024  # uploads that a claim holds in memory at a time
 PROVEN_OPENS_MAX: Final = 65_536  # representations remembered as proven since this process started
 WORKERS: Final = os.cpu_count() or 1
 
@@ -118,44 +113,30 @@ class _Arrival:
     extension: str | None
 
 
-def asset_key(content: bytes, extension: str) -> str:
-    """32 hex digits: the hash that deploying clients compute (pages-serving 10)."""
-    return _key_under(_hash_content(content), extension)
-
-
-def _hash_content(content: bytes) -> blake3:
-    return blake3(b64encode(content))
-
-
-def _key_under(hashed_content: blake3, extension: str) -> str:
-    hasher = hashed_content.copy()
-    hasher.update(extension.encode("utf-8"))
-    return hasher.hexdigest(length=16)
-
-
 class BlobStore:
     """Safe in threads and processes: files appear whole, under names that only such bytes can have."""
 
     def __init__(self, root: Path) -> None:
         """`root` is the data folder; its `blobs/` and `uploads/` are made if they aren't there."""
-        self._blobs = root / "blobs"
+        self._data_folder = root
+        self._blobs = BlobFolder(root / "blobs")
         self._uploads = root / "uploads"
         self._lock_path = root / "blobs.lock"
-        for shard in range(256):
-            (self._blobs / f"{shard:02x}").mkdir(parents=True, exist_ok=True)
+        self._blobs.create()
         (self._uploads / TEMPORARY_FOLDER).mkdir(parents=True, exist_ok=True)
         self._proven_opens: LRU[tuple[bytes, Encodings], int] = LRU(PROVEN_OPENS_MAX)
 
     def missing(self, keys: Iterable[str], *, scope: str) -> list[str]:
         """Those of `keys`, in order and each once, that must be uploaded. Refreshes the age of the others."""
         folder = self._scope_folder(scope)
-        asked_again = {file.stem for file in folder.glob("*" + ASKED_AGAIN_SUFFIX)}
-        return [
-            key
-            for key in dict.fromkeys(keys)
-            if KEY.fullmatch(key) is None
-            or not (_touch(folder / (key + SUFFIX)) or (key not in asked_again and _touch(self._path(key))))
-        ]
+        with self.claiming():
+            asked_again = {file.stem for file in folder.glob("*" + ASKED_AGAIN_SUFFIX)}
+            return [
+                key
+                for key in dict.fromkeys(keys)
+                if KEY.fullmatch(key) is None
+                or not (touch(folder / (key + SUFFIX)) or (key not in asked_again and touch(self._blobs.file(key))))
+            ]
 
     def put_many(self, uploads: Sequence[Upload], *, scope: str) -> None:
         """Store all or raise: UploadRefused before anything is written, StoreFull with nothing left behind.
@@ -168,8 +149,12 @@ class BlobStore:
                 raise UploadRefused(upload.key, "has no key of 32 lower-case hex digits")
             if len(upload.content) > ASSET_BYTES_MAX:
                 raise UploadRefused(upload.key, f"has {len(upload.content)} bytes, the limit is {ASSET_BYTES_MAX}")
-        with reporting_full_disk(self._blobs.parent):
-            self._store([_Arrival(each.key, each.content, _prove(each)) for each in _once(uploads)], folder)
+        distinct = {upload.key: upload for upload in uploads}.values()
+        arrivals = [
+            _Arrival(each.key, each.content, prove(each.key, each.content, each.content_type)) for each in distinct
+        ]
+        with self.claiming(), reporting_full_disk(self._data_folder):
+            self._store(arrivals, folder)
 
     def claim(self, wanted: Iterable[tuple[str, str]], *, scope: str) -> Claim:
         """Prove that each (path, key) names bytes that are here and whose hash is the key. Call it, and commit the
@@ -183,51 +168,49 @@ class BlobStore:
                 problem = "has a key that isn't 32 lower-case hex digits"
             if problem is not None:
                 claim.refusals.append(ClaimRefusal(path, key, problem))
-            elif (header := self._proven(key, extension_of(path))) is not None:
+            elif (header := self._blobs.proven(key, extension_of(path))) is not None:
                 claim.assets[path] = _asset(path, key, header)
             else:
                 unproven.append((path, key))
         if unproven:
-            with reporting_full_disk(self._blobs.parent):
+            with reporting_full_disk(self._data_folder):
                 self._prove_uploads({(key, extension_of(path)) for path, key in unproven}, folder)
         for path, key in unproven:
-            if (header := self._proven(key, extension_of(path))) is not None:
+            if (header := self._blobs.proven(key, extension_of(path))) is not None:
                 claim.assets[path] = _asset(path, key, header)
             else:
                 claim.refusals.append(ClaimRefusal(path, key, self._why_unproven(key, folder)))
         return claim
 
-    def _proven(self, key: str, extension: str) -> BlobHeader | None:
-        """The header of the blob that was proven to have this key with this extension; its age is refreshed."""
-        header = _read_header(self._path(key))
-        if header is None or header.extension is None:
-            return None
-        if header.extension == extension:
-            return header if _touch(self._path(key)) else None
-        for size_bytes in _sibling_sizes(header, extension):
-            sibling = self._sibling(key, size_bytes)
-            if (header := _read_header(sibling)) is not None and header.extension == extension and _touch(sibling):
-                return header
-        return None
-
     def _prove_uploads(self, wanted: Iterable[tuple[str, str]], folder: Path) -> None:
         """Settle this scope's unproven uploads, now that paths have told their extensions."""
         arrivals: list[_Arrival] = []
+        bytes_held = 0
         for key, extension in wanted:
-            content = _read_identity(folder / (key + SUFFIX))
-            if content is not None and asset_key(content, extension) == key:
-                arrivals.append(_Arrival(key, content, extension))
+            content = read_identity(folder / (key + SUFFIX))
+            if content is None or asset_key(content, extension) != key:
+                continue
+            arrivals.append(_Arrival(key, content, extension))
+            bytes_held += len(content)
+            if bytes_held >= SETTLED_BYTES_MAX:
+                self._settle(arrivals, folder)
+                arrivals, bytes_held = [], 0
+        self._settle(arrivals, folder)
+
+    def _settle(self, arrivals: Sequence[_Arrival], folder: Path) -> None:
         self._store(arrivals, folder)
         for arrival in arrivals:
             (folder / (arrival.key + SUFFIX)).unlink(missing_ok=True)
 
     def _why_unproven(self, key: str, folder: Path) -> str:
-        """To follow the path in a message. Where others' bytes hold the key, ours are asked for at the next try."""
-        if (folder / (key + SUFFIX)).exists():
-            return "has a key that isn't the hash of the bytes uploaded for it and of its extension; upload it again"
-        if not self._path(key).exists():
+        """To follow the path in a message. Whatever the reason, `missing` asks for the key at the next try."""
+        upload = folder / (key + SUFFIX)
+        if upload.exists():
+            upload.unlink(missing_ok=True)
+            return "has a key that isn't the hash of the bytes uploaded for it and of its extension; deploy again"
+        if not self._blobs.file(key).exists():
             return "has a key whose bytes were not uploaded; deploy again"
-        with reporting_full_disk(self._blobs.parent):
+        with reporting_full_disk(self._data_folder):
             folder.mkdir(exist_ok=True)
             (folder / (key + ASKED_AGAIN_SUFFIX)).touch()
         return "has a key that is stored with another extension; deploy again, its own bytes will then be asked for"
@@ -253,21 +236,21 @@ class BlobStore:
 
     def _is_stored(self, arrival: _Arrival) -> bool:
         """Also makes a later upload of the same bytes the cure for a damaged blob."""
-        path = self._path(arrival.key)
-        header = _read_header(path)
+        path = self._blobs.file(arrival.key)
+        header = read_header(path)
         if header is None or header.extension is None or header.extension != arrival.extension:
             return False
-        return _touch(path) and _problem_of(path, arrival.key) is None
+        return touch(path) and problem_of(path, arrival.key) is None
 
     def _publish(self, batch: DurableBatch, file: Path, arrival: _Arrival) -> None:
         """Under its key; beside other bytes that have the same key; over bytes that are damaged."""
-        for target in (self._path(arrival.key), self._sibling(arrival.key, len(arrival.content))):
+        for target in (self._blobs.file(arrival.key), self._blobs.sibling(arrival.key, len(arrival.content))):
             try:
                 batch.publish(file, target)
             except FileExistsError:
-                if _problem_of(target, arrival.key) is not None:
+                if problem_of(target, arrival.key) is not None:
                     batch.replace(file, target)
-                elif (header := _read_header(target)) is not None and header.extension != arrival.extension:
+                elif (header := read_header(target)) is not None and header.extension != arrival.extension:
                     continue
             return
 
@@ -303,13 +286,13 @@ class BlobStore:
     @contextmanager
     def _opened(self, asset: Asset) -> Iterator[tuple[int, BlobHeader]]:
         key = asset.key.hex()
-        for path in (self._path(key), self._sibling(key, asset.size_bytes)):
+        for path in (self._blobs.file(key), self._blobs.sibling(key, asset.size_bytes)):
             try:
                 descriptor = os.open(path, os.O_RDONLY)
             except FileNotFoundError:
                 break
             try:
-                header = _parse_header_of(descriptor)
+                header = parse_header_of(descriptor)
                 if header.size_bytes == asset.size_bytes:
                     yield descriptor, header
                     return
@@ -344,62 +327,34 @@ class BlobStore:
         """Remove blobs whose raw key isn't `in_use`, and uploads and temporary files, last asked for before
         `before_s` (Unix time); the count of files removed. Call it inside `collecting()`, with an `in_use` that was
         read there; `before_s` leaves uploads of deploys that have not claimed yet alone."""
+        unused = [file for key, file in self._blobs.files() if bytes.fromhex(key) not in in_use]
         removed = 0
-        for path in (*self._blob_files(), *self._uploads.glob("*/*")):
-            is_used = path.parent.parent == self._blobs and bytes.fromhex(path.name[:32]) in in_use
-            if not is_used and path.stat().st_mtime < before_s:
-                path.unlink(missing_ok=True)
-                removed += 1
+        for file in (*unused, *self._uploads.glob("*/*")):
+            with suppress(FileNotFoundError):  # a batch that just ended took its temporary files along
+                if file.stat().st_mtime < before_s:
+                    file.unlink()
+                    removed += 1
         return removed
 
     def keys(self) -> Iterator[str]:
         """Every stored key; one that two files share comes twice."""
-        return (path.name[:32] for path in self._blob_files())
+        return (key for key, _ in self._blobs.files())
 
     def verify(self, key: str) -> str | None:
-        """What is wrong with a blob, or None. Reads all of it."""
-        path = self._path(key)
-        if not path.exists():
-            return "is missing"
-        for each in (path, *path.parent.glob(f"{key}-*{SUFFIX}")):
-            if (problem := _problem_of(each, key)) is not None:
-                return problem
-        return None
+        """What is wrong with a blob (to follow its name in a message), or None. Reads all of it."""
+        files = self._blobs.files_of(key)
+        problems = (problem_of(file, key) for file in files)
+        return next((problem for problem in problems if problem is not None), None) if files else "is missing"
 
     def remove(self, key: str) -> None:
         """Take a damaged blob away, so that the next deploy that has it uploads it again."""
-        path = self._path(key)
-        for each in (path, *path.parent.glob(f"{key}-*{SUFFIX}")):
-            each.unlink(missing_ok=True)
-
-    def _blob_files(self) -> Iterator[Path]:
-        for shard in sorted(self._blobs.iterdir()):
-            yield from (path for path in shard.iterdir() if BLOB_NAME.fullmatch(path.name))
-
-    def _path(self, key: str) -> Path:
-        return self._blobs / key[:2] / (key + SUFFIX)
-
-    def _sibling(self, key: str, size_bytes: int) -> Path:
-        return self._blobs / key[:2] / f"{key}-{size_bytes}{SUFFIX}"
+        for file in self._blobs.files_of(key):
+            file.unlink(missing_ok=True)
 
     def _scope_folder(self, scope: str) -> Path:
         if SCOPE.fullmatch(scope) is None or scope == TEMPORARY_FOLDER:
             raise ValueError(f"scope {scope!r} isn't 1 to 64 of A-Z a-z 0-9 _ -, other than {TEMPORARY_FOLDER}")
         return self._uploads / scope
-
-
-def _once(uploads: Sequence[Upload]) -> Iterator[Upload]:
-    return iter({upload.key: upload for upload in uploads}.values())
-
-
-def _prove(upload: Upload) -> str | None:
-    """The extension under which the bytes have this key, if it is one that goes with the content type."""
-    hashed = _hash_content(upload.content)
-    likely = extensions_of(upload.content_type)
-    for extension in (*likely, "", *(each.upper() for each in likely), *(each.capitalize() for each in likely)):
-        if _key_under(hashed, extension) == upload.key:
-            return extension
-    return None
 
 
 def _render_blob(arrival: _Arrival) -> list[bytes]:
@@ -411,68 +366,5 @@ def _render_blob(arrival: _Arrival) -> list[bytes]:
     return encode_blob(arrival.content, variants, extension=arrival.extension, links=links)
 
 
-def _sibling_sizes(header: BlobHeader, extension: str) -> Iterator[int]:
-    """The sizes that bytes under the same key must have if `extension` ends the same hashed text."""
-    text_length = 4 * -(-header.size_bytes // 3) + len((header.extension or "").encode("utf-8"))
-    groups, odd = divmod(text_length - len(extension.encode("utf-8")), 4)
-    if groups >= 0 and odd == 0:
-        yield from range(3 * groups, max(3 * groups - 3, -1), -1)
-
-
 def _asset(path: str, key: str, header: BlobHeader) -> Asset:
     return Asset(bytes.fromhex(key), header.size_bytes, content_type_of(path), header.encodings)
-
-
-def _touch(path: Path) -> bool:
-    """Set the age back; False when there is no such file."""
-    try:
-        os.utime(path)
-    except FileNotFoundError:
-        return False
-    return True
-
-
-def _parse_header_of(descriptor: int) -> BlobHeader:
-    return parse_blob_header(os.pread(descriptor, HEADER_BYTES_MAX, 0), file_bytes=os.fstat(descriptor).st_size)
-
-
-def _read_header(path: Path) -> BlobHeader | None:
-    """None when the file isn't there or its header is damaged: either way it doesn't hold what is asked for."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return None
-    try:
-        return _parse_header_of(descriptor)
-    except BlobUnreadable:
-        return None
-    finally:
-        os.close(descriptor)
-
-
-def _read_identity(path: Path) -> bytes | None:
-    try:
-        data = path.read_bytes()
-        representation = parse_blob_header(data, file_bytes=len(data)).representations[Encodings.NONE]
-    except (FileNotFoundError, BlobUnreadable):
-        return None
-    content = data[representation.offset : representation.offset + representation.length]
-    return content if checksum(content) == representation.checksum else None
-
-
-def _problem_of(path: Path, key: str) -> str | None:
-    """What is wrong with this file as a blob of `key`, or None."""
-    try:
-        data = path.read_bytes()
-        header = parse_blob_header(data, file_bytes=len(data))
-    except FileNotFoundError:
-        return "is missing"
-    except BlobUnreadable as error:
-        return str(error)
-    for encoding, representation in header.representations.items():
-        body = data[representation.offset : representation.offset + representation.length]
-        if checksum(body) != representation.checksum:
-            return f"has {encoding.name or 'identity'} bytes that don't match their checksum"
-        if encoding is Encodings.NONE and asset_key(body, header.extension or "") != key:
-            return "has bytes whose hash isn't its key"
-    return None
