@@ -37,7 +37,8 @@ class Pointer:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One project. `seq_last` and `order_last` are counters that only grow; `keep_days` is differences 16."""
+    """One project. `seq_last` and `order_last` are counters that only grow; `keep_days` is differences 16; `domains`
+    names its records in the domains database."""
 
     site_no: int
     id: str
@@ -49,6 +50,7 @@ class Site:
     order_last: int = 0
     keep_days: int = KEEP_DAYS_DEFAULT
     dual_write: bool = True
+    domains: tuple[str, ...] = ()
     build_config: JsonObject = field(default_factory=dict)
     deployment_configs: JsonObject = field(default_factory=dict)
 
@@ -128,8 +130,9 @@ def decode_record(kind: type[Record], value: bytes | memoryview) -> Record:
             members["pointer"] = Pointer(**members["pointer"])
         if members.get("production") is not None:
             members["production"] = Pointer(**members["production"])
-        if "log" in members:
-            members["log"] = tuple(members["log"])
+        for name in ("log", "domains"):
+            if name in members:
+                members[name] = tuple(members[name])
         return kind(**members)
     except (orjson.JSONDecodeError, TypeError, AttributeError) as error:
         raise RecordUnreadable(f"{kind.__name__} record: {error}") from None

@@ -1,0 +1,271 @@
+"""The one place that turns deployments into routes, each action within the transaction that its caller opened.
+
+A site has three kinds of hosts. A deployment's own never changes. Those that change are the production host, with the
+custom domains beside it, and the branch aliases; each has a Pointer, which says what it shows and since which point
+in the site's history. An action that began before that point doesn't move the pointer again: the deployment is then
+superseded, and has its own host only.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from asset_server.manifest import Manifest, encode_manifest, manifest_id
+from control_plane.branch_slug import slug_candidates
+from control_plane.catalogue import (
+    aliases_of,
+    deployments_newest_first,
+    drop_alias,
+    drop_deployment,
+    drop_domain,
+    find_alias,
+    find_domain,
+    need,
+    put_alias,
+    put_deployment,
+    put_domain,
+    put_site,
+    read_deployment,
+)
+from control_plane.clock import Clock
+from control_plane.errors import DeploymentInUse, UnknownDomain
+from control_plane.kept_assets import kept_assets
+from control_plane.tokens import revoke_site_tokens
+from router.hashing import KeyRing
+from router.hostname import Hostname
+from router.kv.schema import SITE_NO, Database
+from router.kv.store import Snapshot, Transaction
+from router.pipeline import Pipeline
+from router.records import Alias, CustomDomain, Deployment, Pointer, Site
+from router.rotation import delete_route, put_route, read_route
+from router.site_names import SiteNames
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What a deploy has come to: the site and the deployment as they were stored."""
+
+    site: Site
+    deployment: Deployment
+
+
+def next_order(transaction: Transaction, site: Site) -> Site:
+    """The site with one more begun action; its `order_last` is that action's order."""
+    counted = replace(site, order_last=site.order_last + 1)
+    put_site(transaction, counted)
+    return counted
+
+
+def own_slug(snapshot: Snapshot, site_no: int, branch: str) -> str:
+    """The alias slug of a branch: the one that it has, else the first that no other branch has (differences 13–15)."""
+    candidates = list(slug_candidates(branch))
+    owners = {slug: alias.branch for slug in candidates if (alias := find_alias(snapshot, site_no, slug)) is not None}
+    for slug in candidates:
+        if owners.get(slug) == branch:
+            return slug
+    # The last one is 64 bits of the branch's own hash: that another branch has it isn't a case to be met.
+    return next((slug for slug in candidates if slug not in owners), candidates[-1])
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """Writes routes, under whatever keys are live."""
+
+    keys: Callable[[], KeyRing]
+    names: SiteNames
+    clock: Clock
+
+    # -- deploying, rolling back, promoting ----------------------------------------------------------------------
+
+    def is_free(self, snapshot: Snapshot, site: Site, short_id: str) -> bool:
+        return read_route(snapshot, self.keys(), self.names.deployment(site.name, short_id)) is None
+
+    def publish(self, transaction: Transaction, site: Site, deployment: Deployment) -> Published:
+        """A new deployment: its own host, and the production host or its branch's alias, unless superseded there."""
+        self._put(transaction, self.names.deployment(site.name, deployment.short_id), pipeline_of(deployment))
+        if deployment.environment == "production":
+            if is_superseded(site.production, deployment.order):
+                deployment = replace(deployment, superseded=True)
+            else:
+                site = self.show_in_production(transaction, site, deployment, order=deployment.order)
+        else:
+            slug = own_slug(transaction, site.site_no, deployment.branch)
+            alias = find_alias(transaction, site.site_no, slug)
+            deployment = replace(deployment, alias=slug)
+            if alias is not None and is_superseded(alias.pointer, deployment.order):
+                deployment = replace(deployment, superseded=True)
+            else:
+                self._show_at_alias(transaction, site, alias, deployment)
+        put_deployment(transaction, deployment)
+        put_site(transaction, site)
+        return Published(site, deployment)
+
+    def show_in_production(self, transaction: Transaction, site: Site, deployment: Deployment, *, order: int) -> Site:
+        """Moves the production host and every custom domain, with the assets kept from what they showed before."""
+        kept = None
+        if site.production is not None:
+            kept = self._keep(
+                transaction,
+                site,
+                self.names.production(site.name),
+                read_deployment(transaction, site.site_no, site.production.seq),
+                deployment,
+            )
+        site = replace(site, production=Pointer(seq=deployment.seq, order=order))
+        put_site(transaction, site)
+        self._put_production(transaction, site, pipeline_of(deployment, kept=kept, is_preview=False))
+        return site
+
+    def _show_at_alias(self, transaction: Transaction, site: Site, alias: Alias | None, deployment: Deployment) -> None:
+        assert deployment.alias is not None, "publish has just given it one"
+        hostname = self.names.alias(site.name, deployment.alias)
+        kept = None
+        if alias is not None:
+            before = read_deployment(transaction, site.site_no, alias.pointer.seq)
+            kept = self._keep(transaction, site, hostname, before, deployment)
+        pointer = Pointer(seq=deployment.seq, order=deployment.order)
+        put_alias(transaction, Alias(site.site_no, deployment.alias, deployment.branch, pointer))
+        self._put(transaction, hostname, pipeline_of(deployment, kept=kept))
+
+    # -- deleting ------------------------------------------------------------------------------------------------
+
+    def delete_deployment(self, transaction: Transaction, site: Site, deployment: Deployment, *, force: bool) -> None:
+        """Raises DeploymentInUse: always for what production shows, for what an alias shows unless forced; the alias
+        then goes as well."""
+        if site.production is not None and site.production.seq == deployment.seq:
+            raise DeploymentInUse(
+                f"{deployment.short_id} is what {self.names.production(site.name).name} shows; deploy or roll back to "
+                "another deployment first"
+            )
+        alias = find_alias(transaction, site.site_no, deployment.alias) if deployment.alias is not None else None
+        if alias is not None and alias.pointer.seq == deployment.seq:
+            hostname = self.names.alias(site.name, alias.slug)
+            if not force:
+                raise DeploymentInUse(
+                    f"{deployment.short_id} is what {hostname.name} shows; add ?force=true (--force) to delete both"
+                )
+            self._delete(transaction, hostname)
+            drop_alias(transaction, alias)
+        self._delete(transaction, self.names.deployment(site.name, deployment.short_id))
+        drop_deployment(transaction, deployment)
+
+    def delete_branch(self, transaction: Transaction, site: Site, branch: str) -> int:
+        """Every preview of a branch, with its alias; the count of deployments that went."""
+        doomed = [
+            deployment
+            for deployment in deployments_newest_first(transaction, site.site_no)
+            if deployment.branch == branch and deployment.environment == "preview"
+        ]
+        for deployment in doomed:
+            self.delete_deployment(transaction, site, deployment, force=True)
+        return len(doomed)
+
+    def delete_site(self, transaction: Transaction, site: Site) -> None:
+        """The site with all its hosts, records and tokens. Manifests and blobs may be others' too: the collector's."""
+        for deployment in list(deployments_newest_first(transaction, site.site_no)):
+            self._delete(transaction, self.names.deployment(site.name, deployment.short_id))
+            drop_deployment(transaction, deployment)
+        for alias in list(aliases_of(transaction, site.site_no)):
+            self._delete(transaction, self.names.alias(site.name, alias.slug))
+            drop_alias(transaction, alias)
+        for name in site.domains:
+            self._drop_domain(transaction, name)
+        self._delete(transaction, self.names.production(site.name))
+        revoke_site_tokens(transaction, site.site_no)
+        transaction.delete(Database.SITE_NAMES, site.name.encode("ascii"))
+        transaction.delete(Database.SITES, SITE_NO.pack(site.site_no))
+
+    # -- custom domains ------------------------------------------------------------------------------------------
+
+    def add_domain(self, transaction: Transaction, site: Site, domain: CustomDomain) -> Site:
+        """It shows at once what the production host shows, kept assets included; nothing before the first deploy."""
+        put_domain(transaction, domain)
+        site = replace(site, domains=(*site.domains, domain.name))
+        put_site(transaction, site)
+        shown = read_route(transaction, self.keys(), self.names.production(site.name))
+        if shown is not None:
+            self._put(transaction, Hostname(domain.name), shown)
+        return site
+
+    def remove_domain(self, transaction: Transaction, site: Site, name: str) -> Site:
+        """Raises UnknownDomain."""
+        if name not in site.domains:
+            raise UnknownDomain
+        self._drop_domain(transaction, name)
+        site = replace(site, domains=tuple(each for each in site.domains if each != name))
+        put_site(transaction, site)
+        return site
+
+    def _drop_domain(self, transaction: Transaction, name: str) -> None:
+        domain = find_domain(transaction, name)
+        if domain is not None:
+            drop_domain(transaction, domain)
+        self._delete(transaction, Hostname(name))
+
+    # -- kept assets ---------------------------------------------------------------------------------------------
+
+    def purge_kept(self, transaction: Transaction, site: Site) -> None:
+        """From now on, no host of the site answers with an asset that its deployment doesn't have."""
+        slugs = [alias.slug for alias in aliases_of(transaction, site.site_no)]
+        hostnames = [
+            self.names.production(site.name),
+            *(Hostname(name) for name in site.domains),
+            *(self.names.alias(site.name, slug) for slug in slugs),
+        ]
+        for hostname in hostnames:
+            shown = read_route(transaction, self.keys(), hostname)
+            if shown is not None and shown.kept is not None:
+                self._put(transaction, hostname, replace(shown, kept=None))
+
+    def _keep(
+        self, transaction: Transaction, site: Site, hostname: Hostname, before: Deployment, now: Deployment
+    ) -> str | None:
+        """The manifest of what `hostname` keeps when it moves from one deployment to the other."""
+        shown = read_route(transaction, self.keys(), hostname)
+        kept_before = shown.kept if shown is not None else None
+        if before.manifest == now.manifest and kept_before is None:
+            return None
+        kept = kept_assets(
+            shown_before=read_manifest(transaction, before.manifest) if before.manifest != now.manifest else None,
+            kept_before=read_manifest(transaction, kept_before) if kept_before is not None else None,
+            shown_now=read_manifest(transaction, now.manifest),
+            keep_days=site.keep_days,
+            now_s=int(self.clock.now_s()),
+        )
+        return put_manifest(transaction, encode_manifest(kept)) if kept else None
+
+    # -- routes --------------------------------------------------------------------------------------------------
+
+    def _put_production(self, transaction: Transaction, site: Site, pipeline: Pipeline) -> None:
+        self._put(transaction, self.names.production(site.name), pipeline)
+        for name in site.domains:
+            self._put(transaction, Hostname(name), pipeline)
+
+    def _put(self, transaction: Transaction, hostname: Hostname, pipeline: Pipeline) -> None:
+        put_route(transaction, self.keys(), hostname, pipeline)
+
+    def _delete(self, transaction: Transaction, hostname: Hostname) -> None:
+        delete_route(transaction, self.keys(), hostname)
+
+
+def is_superseded(pointer: Pointer | None, order: int) -> bool:
+    return pointer is not None and order < pointer.order
+
+
+def pipeline_of(deployment: Deployment, *, kept: str | None = None, is_preview: bool = True) -> Pipeline:
+    return Pipeline(
+        site_no=deployment.site_no,
+        manifest=deployment.manifest,
+        function=deployment.bundle,
+        kept=kept,
+        is_preview=is_preview,
+    )
+
+
+def put_manifest(transaction: Transaction, encoded: bytes) -> str:
+    content_id = manifest_id(encoded)
+    transaction.put(Database.MANIFESTS, content_id.encode("ascii"), encoded)
+    return content_id
+
+
+def read_manifest(snapshot: Snapshot, content_id: str) -> Manifest:
+    return Manifest(need(snapshot, Database.MANIFESTS, content_id.encode("ascii")))

@@ -1,0 +1,100 @@
+"""What no deployment needs any more: blobs, manifests, function bundles, expired kept assets, leftovers of uploads.
+
+All of it runs while the blobs are held for collection. Whatever puts a manifest or a bundle holds the blobs for its
+claim until it has committed, so nothing that a running deploy refers to can look unused from here; it waits, or
+we do. Uploads that no deploy has claimed yet are told by their age.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Final
+
+from asset_server.manifest import Manifest
+from control_plane.kept_assets import DAY_S
+from control_plane.plane import ControlPlane
+from router.kv.schema import Database
+from router.kv.store import Snapshot, Transaction
+from router.pipeline import Pipeline
+from router.records import Deployment, JsonObject, decode_record
+
+UPLOAD_AGE_S: Final = DAY_S
+"""An upload that no deployment has claimed after a day belongs to a deploy that was given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionReport:
+    """Counts of what was removed or, in a dry run, what would be. `blobs_in_use` is of what stays."""
+
+    is_dry_run: bool
+    manifests_removed: int
+    bundles_removed: int
+    files_removed: int
+    blobs_in_use: int
+
+    def document(self) -> JsonObject:
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class InUse:
+    """Content ids and raw asset keys that some deployment or route needs."""
+
+    manifests: frozenset[str]
+    bundles: frozenset[str]
+    blobs: frozenset[bytes]
+
+
+def collect(plane: ControlPlane, *, is_dry_run: bool = False, upload_age_s: float = UPLOAD_AGE_S) -> CollectionReport:
+    """Blocks, for as long as reading every deployment takes: call it in a thread."""
+    with plane.blobs.collecting():
+        with plane.store.read() as snapshot:
+            in_use = read_in_use(snapshot)
+            unused = [
+                bytes(key)
+                for key, _ in snapshot.scan(Database.MANIFESTS)
+                if bytes(key).decode("ascii") not in in_use.manifests
+            ]
+        bundles = [each for each in plane.bundles.ids() if each not in in_use.bundles]
+        before_s = plane.clock.now_s() - upload_age_s
+        if is_dry_run:
+            files_removed = plane.blobs.count_collectable(in_use.blobs, before_s=before_s)
+        else:
+            plane.commit_from_thread(lambda transaction: remove_manifests(transaction, unused))
+            for bundle in bundles:
+                plane.bundles.remove(bundle)
+            files_removed = plane.blobs.collect(in_use.blobs, before_s=before_s)
+    return CollectionReport(
+        is_dry_run=is_dry_run,
+        manifests_removed=len(unused),
+        bundles_removed=len(bundles),
+        files_removed=files_removed,
+        blobs_in_use=len(in_use.blobs),
+    )
+
+
+def read_in_use(snapshot: Snapshot) -> InUse:
+    """Every deployment's manifest and bundle, every route's too: routes alone name what is kept."""
+    manifests: set[str] = set()
+    bundles: set[str | None] = set()
+    for _, value in snapshot.scan(Database.DEPLOYMENTS):
+        deployment = decode_record(Deployment, value)
+        manifests.add(deployment.manifest)
+        bundles.add(deployment.bundle)
+    for database in (Database.ROUTES, Database.PIPELINES):
+        for _, value in snapshot.scan(database):
+            pipeline = Pipeline.parse(bytes(value))
+            manifests.add(pipeline.manifest)
+            bundles.add(pipeline.function)
+            if pipeline.kept is not None:
+                manifests.add(pipeline.kept)
+    blobs: set[bytes] = set()
+    for content_id in manifests:
+        encoded = snapshot.get(Database.MANIFESTS, content_id.encode("ascii"))
+        if encoded is not None:  # 'onehop check' reports those that are missing; here they hold nothing
+            blobs.update(Manifest(encoded).keys())
+    return InUse(frozenset(manifests), frozenset(each for each in bundles if each is not None), frozenset(blobs))
+
+
+def remove_manifests(transaction: Transaction, unused: list[bytes]) -> None:
+    for key in unused:
+        transaction.delete(Database.MANIFESTS, key)

@@ -1,0 +1,172 @@
+"""A posted form to a deployment that is live: prove the assets, store the function, commit all of it at once.
+
+Everything heavy comes before the transaction, in a thread, while the blobs are held against collection. Until the
+commit nothing is visible; after it everything is.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from asset_server.header_rules import HeaderRules
+from asset_server.manifest import encode_manifest
+from asset_server.redirects import RedirectRules
+from asset_server.rule_problem import RuleProblem
+from control_plane.activation import Published, next_order, put_manifest
+from control_plane.assets import scope_of
+from control_plane.catalogue import put_site, read_site
+from control_plane.deploy_form import DeployForm
+from control_plane.errors import FunctionRefused, ManifestRefused
+from control_plane.plane import ControlPlane
+from functions.bundle import BundleRefused, parse_bundle
+from functions.routes_json import RoutesJson, RoutesJsonRefused
+from router.kv.store import Snapshot, Transaction
+from router.records import Deployment, Environment, JsonObject, Site
+
+PROBLEMS_LOGGED_MAX: Final = 200
+PROBLEM_CHARACTERS_MAX: Final = 400
+REFUSALS_SHOWN_MAX: Final = 5
+SHORT_ID_TRIES_MAX: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """A deployment's rule files, compiled, and what its log says of them."""
+
+    redirects: bytes
+    headers: bytes
+    function_routes: bytes
+    log: tuple[str, ...]
+
+
+def deploy(plane: ControlPlane, site: Site, form: DeployForm, *, begun_order: int | None) -> Published:
+    """Blocks: call it in a thread. `begun_order` is what the uploads told of when this deploy began."""
+    rules = compile_rules(form)
+    environment = environment_of(site, form)
+    with plane.blobs.claiming():
+        claim = plane.blobs.claim(form.manifest.items(), scope=scope_of(site))
+        if claim.refusals:
+            shown = "; ".join(
+                f"{each.path[:200]} ({each.key}) {each.reason}" for each in claim.refusals[:REFUSALS_SHOWN_MAX]
+            )
+            raise ManifestRefused(f"{len(claim.refusals)} of {len(form.manifest)} files can't be deployed: {shown}")
+        encoded = encode_manifest(
+            claim.assets, redirects=rules.redirects, headers=rules.headers, function_routes=rules.function_routes
+        )
+        draft = Deployment(
+            site_no=site.site_no,
+            seq=0,
+            id=plane.clock.new_id(),
+            created_on=plane.clock.now(),
+            manifest="",
+            environment=environment,
+            branch=form.branch or site.production_branch,
+            order=form.order or begun_order or 0,
+            bundle=store_function(plane, site, form, environment),
+            commit_hash=form.commit_hash,
+            commit_message=form.commit_message,
+            commit_dirty=form.commit_dirty,
+            files_count=len(claim.assets),
+            bytes_count=sum(asset.size_bytes for asset in claim.assets.values()),
+            log=rules.log,
+            env_vars=variables_of(site, environment),
+            build_config=site.build_config,
+            details=form.details,
+        )
+
+        def commit(transaction: Transaction) -> Published:
+            fresh = read_site(transaction, site.site_no)
+            stored = replace(draft, manifest=put_manifest(transaction, encoded))
+            return add_deployment(plane, transaction, fresh, stored, is_forced=form.is_forced)
+
+        return plane.commit_from_thread(commit)
+
+
+def add_deployment(
+    plane: ControlPlane, transaction: Transaction, site: Site, draft: Deployment, *, is_forced: bool
+) -> Published:
+    """Gives the draft its place in the site's history and makes it live. An order of 0, one that the site never gave
+    out, or force: the deploy counts as begun now."""
+    if is_forced or not 0 < draft.order <= site.order_last:
+        site = next_order(transaction, site)
+        draft = replace(draft, order=site.order_last)
+    site = replace(site, seq_last=site.seq_last + 1)
+    put_site(transaction, site)
+    return plane.activation.publish(
+        transaction, site, replace(draft, seq=site.seq_last, id=free_id(plane, transaction, site, draft.id))
+    )
+
+
+def free_id(plane: ControlPlane, snapshot: Snapshot, site: Site, wanted: str) -> str:
+    """An id whose first eight digits, the deployment's host, no other deployment of the site has."""
+    for _ in range(SHORT_ID_TRIES_MAX):
+        if plane.activation.is_free(snapshot, site, wanted[:8]):
+            return wanted
+        wanted = plane.clock.new_id()
+    raise AssertionError(f"{SHORT_ID_TRIES_MAX} random ids in a row were taken")
+
+
+def environment_of(site: Site, form: DeployForm) -> Environment:
+    return "production" if form.branch in (None, site.production_branch) else "preview"
+
+
+def variables_of(site: Site, environment: Environment) -> JsonObject:
+    """As they are now, secrets sealed: a deployment keeps the environment that it was made with."""
+    variables: JsonObject = site.deployment_configs.get(environment, {}).get("env_vars", {})
+    return variables
+
+
+def compile_rules(form: DeployForm) -> Rules:
+    """Raises FunctionRefused. Lines of `_redirects` and `_headers` that can't be used are left out and logged."""
+    redirects = headers = b""
+    log: list[str] = []
+    if form.redirects is not None:
+        redirect_rules, problems = RedirectRules.parse(form.redirects)
+        redirects = redirect_rules.encode()
+        log += problem_lines("_redirects", problems)
+    if form.headers is not None:
+        header_rules, problems = HeaderRules.parse(form.headers)
+        headers = header_rules.encode()
+        log += problem_lines("_headers", problems)
+    function_routes = b""
+    if form.worker is not None:
+        function_routes = parse_routes(form.routes).encode()
+    elif form.routes is not None:
+        log.append("_routes.json: not used, since there is no function")
+    return Rules(redirects=redirects, headers=headers, function_routes=function_routes, log=tuple(log))
+
+
+def parse_routes(text: str | None) -> RoutesJson:
+    if text is None:
+        return RoutesJson.everything()
+    try:
+        return RoutesJson.parse(text)
+    except RoutesJsonRefused as error:
+        raise FunctionRefused(f"_routes.json: {error}") from None
+
+
+def problem_lines(name: str, problems: list[RuleProblem]) -> list[str]:
+    lines = [
+        f"{name}{f' line {each.line_number}' if each.line_number is not None else ''}: {each.message}"[
+            :PROBLEM_CHARACTERS_MAX
+        ]
+        for each in problems[:PROBLEMS_LOGGED_MAX]
+    ]
+    left_out = len(problems) - len(lines)
+    return [*lines, f"{name}: {left_out} more lines with problems"] if left_out else lines
+
+
+def store_function(plane: ControlPlane, site: Site, form: DeployForm, environment: Environment) -> str | None:
+    """The bundle's id, once it is stored for good."""
+    if form.worker is None:
+        return None
+    try:
+        parse_bundle(form.worker)
+    except BundleRefused as error:
+        raise FunctionRefused(f"_worker.bundle: {error}") from None
+    return plane.bundles.put(form.worker, function_settings(site, environment))
+
+
+def function_settings(site: Site, environment: Environment) -> Mapping[str, object]:
+    """What the bundle itself may leave open, from the project's settings. Secrets stay sealed."""
+    return dict(site.deployment_configs.get(environment, {}))

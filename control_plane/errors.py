@@ -1,0 +1,206 @@
+"""Every refusal of the API, as one small tree; `envelope` is the one place that turns them into HTTP.
+
+    ApiError
+    ├─ what can't be read      BodyUnreadable 400, BodyTooLarge 413, BodyTooSlow 408, ValueRefused 400
+    ├─ who may not             Unauthenticated 401, Forbidden 403, UploadTokenRefused 401
+    ├─ what isn't there        UnknownRoute 404, MethodRefused 405, UnknownProject 404, UnknownDeployment 404,
+    │                          UnknownDomain 404, UnknownToken 404
+    ├─ what stands against it  NameTaken 409, DomainTaken 409, DeploymentInUse 409, NotRollbackable 409
+    ├─ what a deploy lacks     ManifestMissing 400, ManifestRefused 400, AssetRefused 400, FunctionRefused 400
+    └─ what we lack            StorageFull 507, StorageFailed 503, Busy 503, Defect 500
+
+Codes are part of the contract. wrangler gives three of them a meaning of its own: 8000007 (the project doesn't
+exist), 8000013 (fetch a new upload token and try again, without any limit) and 8000000 (post the deployment again).
+When an upload fails for good, it exits with the code modulo 256, so no code here is a multiple of 256.
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+
+class ApiError(Exception):
+    """A refusal that the client is told about. The message says what happened and what to do next."""
+
+    status: ClassVar[int]
+    code: ClassVar[int]
+
+    def __init__(self, message: str, *, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.headers = dict(headers or {})
+
+
+class BodyUnreadable(ApiError):
+    """The body isn't the JSON or multipart that this route takes."""
+
+    status, code = 400, 8000110
+
+
+class ValueRefused(ApiError):
+    """The body can be read, but a value in it is out of range or of the wrong type."""
+
+    status, code = 400, 8000003
+
+
+class BodyTooLarge(ApiError):
+    status, code = 413, 8000111
+
+    def __init__(self, body_bytes_max: int) -> None:
+        super().__init__(
+            f"the body is over this route's limit of {body_bytes_max} bytes", headers={"connection": "close"}
+        )
+
+
+class BodyTooSlow(ApiError):
+    status, code = 408, 8000112
+
+    def __init__(self, read_s_max: float) -> None:
+        super().__init__(f"the body wasn't there after {read_s_max:.0f} s", headers={"connection": "close"})
+
+
+class Unauthenticated(ApiError):
+    status, code = 401, 10000
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Authentication error: no token, or one that isn't valid here; send one as 'Authorization: Bearer …', "
+            "'onehop token create' makes them",
+            headers={"www-authenticate": "Bearer"},
+        )
+
+
+class Forbidden(ApiError):
+    """The token is valid and may know of the thing, but not do this to it."""
+
+    status, code = 403, 10000
+
+
+class UploadTokenRefused(ApiError):
+    """Raised only where a fresh upload token will help: wrangler fetches one and tries again, for ever."""
+
+    status, code = 401, 8000013
+
+    def __init__(self) -> None:
+        super().__init__("the upload token is missing, expired or not valid here; get a new one from …/upload-token")
+
+
+class UnknownRoute(ApiError):
+    status, code = 404, 7003
+
+    def __init__(self) -> None:
+        super().__init__("No route for that URI")
+
+
+class MethodRefused(ApiError):
+    status, code = 405, 7001
+
+    def __init__(self, allowed: str) -> None:
+        super().__init__(f"this route takes {allowed}", headers={"allow": allowed})
+
+
+class UnknownProject(ApiError):
+    """Also the answer about projects that exist but aren't the token's: the two must not be told apart."""
+
+    status, code = 404, 8000007
+
+    def __init__(self) -> None:
+        super().__init__("Project not found. The specified project name does not match any of your existing projects.")
+
+
+class UnknownDeployment(ApiError):
+    status, code = 404, 8000009
+
+    def __init__(self) -> None:
+        super().__init__("no such deployment in this project; 'onehop deployment list' shows those there are")
+
+
+class UnknownDomain(ApiError):
+    status, code = 404, 8000021
+
+    def __init__(self) -> None:
+        super().__init__("this project has no such custom domain")
+
+
+class UnknownToken(ApiError):
+    status, code = 404, 8000022
+
+    def __init__(self) -> None:
+        super().__init__("no such token; 'onehop token list' shows those there are")
+
+
+class NameTaken(ApiError):
+    status, code = 409, 8000002
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"a project named {name} already exists; choose another name")
+
+
+class DomainTaken(ApiError):
+    status, code = 409, 8000018
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} is already a custom domain here; remove it from its project first")
+
+
+class DeploymentInUse(ApiError):
+    """A deployment that a changing host shows can't be deleted, or only by force."""
+
+    status, code = 409, 8000034
+
+
+class NotRollbackable(ApiError):
+    status, code = 409, 8000039
+
+
+class ManifestMissing(ApiError):
+    status, code = 400, 8000096
+
+    def __init__(self) -> None:
+        super().__init__("the form has no 'manifest' part; it maps each path to its asset's hash")
+
+
+class ManifestRefused(ApiError):
+    status, code = 400, 8000097
+
+
+class AssetRefused(ApiError):
+    status, code = 400, 8000098
+
+
+class FunctionRefused(ApiError):
+    """The worker bundle or its `_routes.json` can't be taken."""
+
+    status, code = 400, 8000099
+
+
+class StorageFull(ApiError):
+    status, code = 507, 8000507
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the server's disk is full: nothing was changed and sites are served on; free space there "
+            "('onehop gc' collects what no deployment needs), then try again"
+        )
+
+
+class StorageFailed(ApiError):
+    status, code = 503, 8000503
+
+    def __init__(self) -> None:
+        super().__init__("the server can't write to its data folder: nothing was changed; its log has the reason")
+
+
+class Busy(ApiError):
+    status, code = 503, 8000504
+
+    def __init__(self) -> None:
+        super().__init__("too many uploads at once; try again in a few seconds", headers={"retry-after": "5"})
+
+
+class Defect(ApiError):
+    """Something that no one foresaw; the log has it."""
+
+    status, code = 500, 8000500
+
+    def __init__(self) -> None:
+        super().__init__("the server failed at this request; nothing half-done is visible, its log has the reason")
