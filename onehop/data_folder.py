@@ -43,6 +43,10 @@ class DataFolder:
         return self.secrets / "admin-token"
 
     @property
+    def route_keys(self) -> Path:
+        return self.secrets / "route-keys.json"
+
+    @property
     def lock(self) -> Path:
         return self.root / "control.lock"
 

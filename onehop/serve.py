@@ -1,0 +1,141 @@
+"""`onehop serve`: binds the sockets, proves the data folder, forks the workers, and says where everything is."""
+
+import asyncio
+import json
+import logging
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+import structlog
+import uvicorn
+
+from onehop.assembly import opened_control_plane, opened_edge, prepare
+from onehop.config import Config
+from onehop.data_folder import DataFolder, DataFolderRefused
+from onehop.errors import CommandFailed
+from onehop.processes import EXIT_START_REFUSED, Role, Supervisor
+
+BACKLOG: Final = 4096
+
+
+class PortTaken(CommandFailed):
+    """An address can't be listened at."""
+
+
+class ReadyServer(uvicorn.Server):
+    """uvicorn's server that says when it accepts connections."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], object]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()
+
+
+def run_serve(config: Config, *, as_json: bool = False, on_ready: Callable[[int, int], None] | None = None) -> int:
+    """Serves until told to stop; returns the exit code. `on_ready` gets the edges' and the API's port."""
+    configure_logs(config.log_format)
+    edge_socket = listen(config.host, config.port, "--port")
+    api_socket = listen(config.api_host, config.api_port, "--api-port")
+    folder = prepare(config)
+    edge_port, api_port = edge_socket.getsockname()[1], api_socket.getsockname()[1]
+
+    def run_edge(ready: Callable[[], object]) -> None:
+        api_socket.close()
+        with opened_edge(config, folder) as app:
+            serve_app(app, edge_socket, config, ready)
+
+    def run_control_plane(ready: Callable[[], object]) -> None:
+        try:
+            with opened_control_plane(config, folder, edge_port=edge_port) as app:
+                edge_socket.close()
+                serve_app(app, api_socket, config, ready)
+        except DataFolderRefused as error:
+            sys.stderr.write(f"onehop: {error}\n")
+            raise SystemExit(EXIT_START_REFUSED) from None
+
+    def announce() -> None:
+        tell(config, folder, edge_port, api_port, as_json=as_json)
+        if on_ready is not None:
+            on_ready(edge_port, api_port)
+
+    edges = [Role(f"edge {number}", run_edge) for number in range(1, config.workers + 1)]
+    roles = [Role("control plane", run_control_plane), *edges]
+    return Supervisor(roles, drain_s=config.drain_s, on_ready=announce).run()
+
+
+def serve_app(app: Any, listener: socket.socket, config: Config, ready: Callable[[], object]) -> None:
+    """One process's event loop, until SIGTERM has been honoured."""
+    settings = uvicorn.Config(
+        app,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=max(1, round(config.drain_s)),
+    )
+    server = ReadyServer(settings, ready)
+    with server.capture_signals():
+        asyncio.Runner(loop_factory=settings.get_loop_factory()).run(server._serve([listener]))
+
+
+def listen(host: str, port: int, option: str) -> socket.socket:
+    """Raises PortTaken. Children inherit the socket."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise PortTaken(f"can't listen at {host} port {port}: {error.strerror}; choose another with {option}") from None
+    return listener
+
+
+def tell(config: Config, folder: DataFolder, edge_port: int, api_port: int, *, as_json: bool) -> None:
+    if as_json:
+        print(
+            json.dumps(
+                {
+                    "edge_port": edge_port,
+                    "api_port": api_port,
+                    "pages_domain": config.pages_domain,
+                    "workers": config.workers,
+                    "data": str(folder.root.resolve()),
+                }
+            ),
+            flush=True,
+        )
+        return
+    host = f"[{config.api_host}]" if ":" in config.api_host else config.api_host
+    print(f"sites   {config.url_scheme}://SITE.{config.pages_domain}:{edge_port}  ({config.workers} workers)")
+    print(f"API     http://{host}:{api_port}/client/v4")
+    print(f"token   {folder.admin_token}", flush=True)
+
+
+def configure_logs(log_format: str) -> None:
+    """Events go to stderr, one a line."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+    renderer: Any = (
+        structlog.processors.JSONRenderer()
+        if log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+    )
