@@ -91,7 +91,7 @@ def variable_patch(before: JsonObject | None, name: str, value: object, seal: Se
         raise ValueRefused(f"{name[:64]!r} can't name a variable: letters, digits and _, not beginning with a digit")
     if not isinstance(value, dict) or not isinstance(value.get("value", ""), str):
         raise ValueRefused(f'variable {name} must be {{"type": "plain_text" or "secret_text", "value": "…"}}, or null')
-    kind = value.get("type") or (before or {}).get("type") or PLAIN
+    kind = value.get("type", (before or {}).get("type", PLAIN))
     if kind not in (PLAIN, SECRET):
         raise ValueRefused(f"variable {name}: its type must be plain_text or secret_text")
     text = value.get("value", "")
