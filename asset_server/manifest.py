@@ -171,7 +171,6 @@ class Manifest:
         Interpolation between the bounds' 64-bit prefixes, then bisection. Each probe narrows the bounds, so it ends
         whatever the entries hold; in unsorted ones it misses.
         """
-        buffer = self._buffer
         middle, low, high = 0, 0, self._count - 1
         low_prefix, high_prefix = 0, 2 ** (8 * PREFIX_BYTES) - 1
         wanted_prefix = int.from_bytes(wanted[:PREFIX_BYTES])
@@ -182,15 +181,18 @@ class Manifest:
             else:
                 middle = (low + high) // 2
             probes += 1
-            offset = ENTRIES_OFFSET + middle * ENTRY.size
-            found = bytes(buffer[offset : offset + PATH_HASH_BYTES])
+            found = self._path_hash(middle)
             if found == wanted:
-                return offset
+                return ENTRIES_OFFSET + middle * ENTRY.size
             if found < wanted:
                 low, low_prefix = middle + 1, int.from_bytes(found[:PREFIX_BYTES])
             else:
                 high, high_prefix = middle - 1, int.from_bytes(found[:PREFIX_BYTES])
         return None
+
+    def _path_hash(self, number: int) -> bytes:
+        offset = ENTRIES_OFFSET + number * ENTRY.size
+        return bytes(self._buffer[offset : offset + PATH_HASH_BYTES])
 
     def _asset(self, offset: int) -> Asset:
         _, key, size_bytes, expires_s, type_number, encodings = ENTRY.unpack_from(self._buffer, offset)
@@ -218,19 +220,18 @@ class Manifest:
                 f"{len(self._buffer)} bytes, {self._count} entries: limits are {MANIFEST_BYTES_MAX} and {ENTRIES_MAX}"
             )
         previous = b""
-        depth = 0
-        for number, (path, _) in enumerate(self.assets()):
-            offset = ENTRIES_OFFSET + number * ENTRY.size
-            hashed = bytes(self._buffer[offset : offset + PATH_HASH_BYTES])
+        for number, hashed in enumerate(hashes := [self._path_hash(number) for number in range(self._count)]):
             if hashed <= previous:
                 raise ManifestCorrupt(f"entry {number} is {'repeated' if hashed == previous else 'out of order'}")
+            previous = hashed
+        depth = 0
+        for hashed, (path, _) in zip(hashes, self.assets(), strict=True):
             if hashed != path_hash(path):
-                raise ManifestCorrupt(f"entry {number} isn't that of its path {path!r}")
+                raise ManifestCorrupt(f"the entry of {path!r} lies under another path's hash")
             if (problem := validate_manifest_path(path)) is not None:
                 raise ManifestCorrupt(f"path {path!r} {problem}")
             if path.endswith("/" + NOT_FOUND_PAGE):
                 depth = max(depth, path.count("/"))
-            previous = hashed
         if depth != self.not_found_depth:
             raise ManifestCorrupt(f"says {self.not_found_depth} for its deepest 404.html, which is at {depth}")
 
