@@ -46,7 +46,7 @@ FAILURES: Final = {
     "control_plane.secret_files.SecretUnusable": EXIT_FAILED,
     "control_plane.errors.ApiError": EXIT_FAILED,
     "asset_server.durable.StoreFull": EXIT_FAILED,
-    "router.key_files.KeysUnusable": EXIT_FAILED,
+    "router.key_files.KeysRefused": EXIT_FAILED,
     "router.kv.errors.StoreError": EXIT_FAILED,
 }
 """Errors, by qualified name, whose message is written for whoever typed the command; and the exit code of each."""
