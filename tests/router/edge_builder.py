@@ -1,0 +1,87 @@
+"""A whole edge over a folder of its own, and sites written straight into its store: no server, no control plane."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from asset_server.blobs import BlobStore, Upload, asset_key, extension_of
+from asset_server.content_type import content_type_of
+from asset_server.manifest import encode_manifest, manifest_id
+from asset_server.message import Response
+from asset_server.server import AssetServer
+from router.edge import Edge, EdgeRequest
+from router.hashing import HashKey, KeyRing
+from router.hostname import Hostname
+from router.kv.schema import Database
+from router.kv.store import Store, open_store
+from router.pipeline import Pipeline
+from router.resolve import Resolver
+from router.rotation import delete_route, put_route
+from router.site_names import SiteNames
+
+DOMAIN = "pages.test"
+
+
+class ManualClock:
+    """Seconds that pass when a test says so; far enough at each look for the feed to be read."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        self.now_s += 1.0
+        return self.now_s
+
+
+@dataclass
+class BuiltEdge:
+    folder: Path
+    store: Store
+    blobs: BlobStore
+    keys: KeyRing
+    edge: Edge
+
+    def publish(
+        self,
+        host: str,
+        files: Mapping[str, bytes],
+        *,
+        is_preview: bool = False,
+        function_routes: bytes | None = None,
+        site_no: int = 1,
+    ) -> Pipeline:
+        keys = {path: asset_key(content, extension_of(path)) for path, content in files.items()}
+        uploads = [Upload(keys[path], content, content_type_of(path)) for path, content in files.items()]
+        self.blobs.put_many(uploads, scope=str(site_no))
+        claim = self.blobs.claim(keys.items(), scope=str(site_no))
+        assert not claim.refusals
+        encoded = encode_manifest(claim.assets, function_routes=function_routes or b"")
+        function = "F" * 22 if function_routes is not None else None
+        pipeline = Pipeline(site_no, manifest_id(encoded), function=function, is_preview=is_preview)
+        with self.store.write() as transaction:
+            transaction.put(Database.MANIFESTS, pipeline.manifest.encode(), encoded)
+            put_route(transaction, self.keys, Hostname.parse(host.encode()), pipeline)
+        return pipeline
+
+    def unpublish(self, host: str) -> None:
+        with self.store.write() as transaction:
+            delete_route(transaction, self.keys, Hostname.parse(host.encode()))
+
+    def get(self, host: str, target: str = "/", *, method: str = "GET", **headers: str) -> Response:
+        lines = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+        return self.edge.handle(
+            EdgeRequest(method=method, target=target.encode(), host=host.encode(), scheme="http", headers=lines)
+        )
+
+
+@contextmanager
+def built_edge(folder: Path) -> Iterator[BuiltEdge]:
+    keys = KeyRing(HashKey("test", bytes(range(32))))
+    (folder / "kv").mkdir(parents=True)
+    with open_store(folder / "kv", create=True) as store:
+        blobs = BlobStore(folder)
+        resolver = Resolver(store, read_keys=lambda: keys, names=SiteNames(DOMAIN), now_s=ManualClock())
+        edge = Edge(store=store, resolver=resolver, assets=AssetServer(blobs, time.time))
+        yield BuiltEdge(folder, store, blobs, keys, edge)

@@ -1,0 +1,147 @@
+"""The request handler: host to pipeline to answer, and what damage does to one request and to no other."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from functions.routes_json import RoutesJson
+from router.hostname import Hostname
+from router.kv.schema import Database
+from router.rotation import put_route
+from tests.router.edge_builder import BuiltEdge, built_edge
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[BuiltEdge]:
+    with built_edge(tmp_path) as edge:
+        yield edge
+
+
+def test_each_host_gets_its_own_deployment(site: BuiltEdge) -> None:
+    site.publish("a.pages.test", {"/index.html": b"<h1>a</h1>"})
+    site.publish("b.pages.test", {"/index.html": b"<h1>b</h1>"}, site_no=2)
+    assert site.get("a.pages.test").body == b"<h1>a</h1>"
+    assert site.get("B.Pages.Test.:8787").body == b"<h1>b</h1>"
+
+
+def test_an_unknown_host_is_a_404_that_says_how_to_claim_it(site: BuiltEdge) -> None:
+    answer = site.get("nobody.pages.test")
+    assert answer.status == 404
+    assert b"onehop deploy" in bytes(answer.body)
+    assert b"nobody.pages.test" in bytes(answer.body)
+
+
+def test_a_host_becomes_known_with_its_deploy_and_unknown_with_its_deletion(site: BuiltEdge) -> None:
+    assert site.get("late.pages.test").status == 404
+    site.publish("late.pages.test", {"/index.html": b"here"})
+    assert site.get("late.pages.test").body == b"here"
+    site.unpublish("late.pages.test")
+    assert site.get("late.pages.test").status == 404
+
+
+def test_a_redeploy_is_seen_by_the_next_look(site: BuiltEdge) -> None:
+    site.publish("a.pages.test", {"/index.html": b"one"})
+    assert site.get("a.pages.test").body == b"one"
+    site.publish("a.pages.test", {"/index.html": b"two"})
+    assert site.get("a.pages.test").body == b"two"
+
+
+@pytest.mark.parametrize("host", ["", "a b", "a..b", "u@a.test", "[::1]", "a.test:99999", "é.test", "x" * 64 + ".test"])
+def test_a_host_that_cannot_name_a_site_is_400_and_closes(site: BuiltEdge, host: str) -> None:
+    answer = site.get(host)
+    assert answer.status == 400
+    assert (b"connection", b"close") in answer.headers
+
+
+@pytest.mark.parametrize("target", ["/%00", "/a%00b"])
+def test_a_nul_in_the_path_is_400(site: BuiltEdge, target: str) -> None:
+    site.publish("a.pages.test", {"/index.html": b"a"})
+    assert site.get("a.pages.test", target).status == 400
+
+
+@pytest.mark.parametrize("target", ["/", "/absent", "/index.html"])
+def test_head_is_get_without_the_body(site: BuiltEdge, target: str) -> None:
+    site.publish("a.pages.test", {"/index.html": b"a" * 2000, "/404.html": b"gone"})
+    got, head = site.get("a.pages.test", target), site.get("a.pages.test", target, method="HEAD")
+    assert (head.status, head.headers, bytes(head.body)) == (got.status, got.headers, b"")
+
+
+def test_a_function_route_says_503_and_the_assets_are_served(site: BuiltEdge) -> None:
+    routes = RoutesJson.parse('{"version":1,"include":["/api/*"],"exclude":[]}').encode()
+    site.publish("f.pages.test", {"/index.html": b"page"}, function_routes=routes)
+    assert site.get("f.pages.test").body == b"page"
+    answer = site.get("f.pages.test", "/api/hello")
+    assert answer.status == 503
+    assert b"function" in bytes(answer.body)
+
+
+def test_hardening_59_a_bit_flipped_manifest_is_that_hosts_500_counted_and_logged_once(site: BuiltEdge) -> None:
+    pipeline = site.publish("broken.pages.test", {"/index.html": b"x"})
+    site.publish("whole.pages.test", {"/index.html": b"fine"}, site_no=2)
+    with site.store.write() as transaction:
+        manifest = bytearray(transaction.get(Database.MANIFESTS, pipeline.manifest.encode()) or b"")
+        manifest[len(manifest) // 2] ^= 1
+        transaction.put(Database.MANIFESTS, pipeline.manifest.encode(), bytes(manifest))
+    with capture_logs() as logs:
+        assert [site.get("broken.pages.test").status for _ in range(3)] == [500, 500, 500]
+        assert site.get("whole.pages.test").body == b"fine"
+    assert site.edge.damage_count == 3
+    assert [entry["event"] for entry in logs] == ["deployment.damaged"]
+    assert "onehop check" in logs[0]["cure"]
+
+
+def test_hardening_59_an_unreadable_route_is_that_hosts_500(site: BuiltEdge) -> None:
+    site.publish("broken.pages.test", {"/index.html": b"x"})
+    hostname = Hostname.parse(b"broken.pages.test")
+    with site.store.write() as transaction:
+        transaction.put(Database.ROUTES, site.keys.route_key(hostname), b'{"v":1,"s":1,"a":"short"}')
+    assert site.get("broken.pages.test").status == 500
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "missing"])
+def test_hardening_59_a_damaged_blob_is_that_requests_500_and_others_are_served(site: BuiltEdge, damage: str) -> None:
+    site.publish("a.pages.test", {"/index.html": b"fine", "/bad.bin": bytes(range(256)) * 8})
+    blob = max(site.folder.glob("blobs/*/*.blob"), key=lambda path: path.stat().st_size)
+    content = bytearray(blob.read_bytes())
+    if damage == "missing":
+        blob.unlink()
+    elif damage == "truncated":
+        blob.write_bytes(content[:-10])
+    else:
+        content[-10] ^= 1
+        blob.write_bytes(content)
+    assert site.get("a.pages.test", "/bad.bin").status == 500
+    assert site.get("a.pages.test").body == b"fine"
+    assert site.edge.damage_count == 1
+
+
+def test_a_route_moved_while_its_manifest_was_collected_is_looked_up_afresh(site: BuiltEdge) -> None:
+    old = site.publish("a.pages.test", {"/index.html": b"old"})
+    assert site.get("a.pages.test").body == b"old"
+    new = site.publish("spare.pages.test", {"/index.html": b"new"})
+    # The worker has a cached decision; a deploy and a collection pass before its next look at the feed.
+    site.edge._resolver._look_at_s = float("inf")
+    with site.store.write() as transaction:
+        put_route(transaction, site.keys, Hostname.parse(b"a.pages.test"), new)
+        transaction.delete(Database.MANIFESTS, old.manifest.encode())
+    assert site.get("a.pages.test").body == b"new"
+
+
+def test_hardening_84_preview_hosts_are_noindex_on_every_answer(site: BuiltEdge) -> None:
+    files = {"/index.html": b"x", "/about.html": b"y", "/404.html": b"gone"}
+    site.publish("abcd1234.a.pages.test", files, is_preview=True)
+    site.publish("www.example.test", files)
+    etag = dict(site.get("www.example.test").headers)[b"etag"].decode()
+    for host, wanted in (("abcd1234.a.pages.test", [b"noindex"]), ("www.example.test", [])):
+        answers = [
+            site.get(host),
+            site.get(host, if_none_match=etag),
+            site.get(host, "/about.html"),
+            site.get(host, "/absent"),
+            site.get(host, method="POST"),
+        ]
+        assert [answer.status for answer in answers] == [200, 304, 308, 404, 405]
+        for answer in answers:
+            assert [value for name, value in answer.headers if name == b"x-robots-tag"] == wanted
