@@ -13,7 +13,7 @@ from typing import Final
 
 from blake3 import blake3
 
-from asset_server.manifest import ASSET_BYTES_MAX, ENCODINGS_ALL, PATH_BYTES_MAX, Encodings
+from asset_server.manifest import ASSET_BYTES_MAX, ENCODINGS_BY_NUMBER, PATH_BYTES_MAX, Encodings
 
 MAGIC: Final = b"ohbf"
 VERSION: Final = 1
@@ -103,9 +103,9 @@ def parse_blob_header(data: bytes, *, file_bytes: int) -> BlobHeader:
     offset = header_bytes
     for number in range(count):
         encoding, length, digest = ROW.unpack_from(data, PREFIX.size + number * ROW.size)
-        if encoding & ~ENCODINGS_ALL or length > 2 * ASSET_BYTES_MAX:
+        if encoding >= len(ENCODINGS_BY_NUMBER) or length > 2 * ASSET_BYTES_MAX:
             raise BlobUnreadable("has a representation out of range")
-        representations[Encodings(encoding)] = Representation(offset, length, digest)
+        representations[ENCODINGS_BY_NUMBER[encoding]] = Representation(offset, length, digest)
         offset += length
     if Encodings.NONE not in representations or offset != file_bytes:
         raise BlobUnreadable(f"has {file_bytes} bytes, its header says {offset}")

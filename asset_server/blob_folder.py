@@ -38,6 +38,11 @@ class BlobFolder:
     def sibling(self, key: str, size_bytes: int) -> Path:
         return self.path / key[:2] / f"{key}-{size_bytes}{SUFFIX}"
 
+    def candidates(self, key: str, size_bytes: int) -> Iterator[Path]:
+        """Where bytes of this key and size may lie, the usual place first."""
+        yield self.file(key)
+        yield self.sibling(key, size_bytes)
+
     def files(self) -> Iterator[tuple[str, Path]]:
         """Every blob with its key; what lies there under other names is passed over."""
         for shard in sorted(self.path.iterdir()):

@@ -105,6 +105,14 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenBlob:
+    """`links` is the Link value that was found in an HTML asset when it was stored, or ""."""
+
+    body: bytes | memoryview
+    links: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Arrival:
     """Bytes to be stored; `extension` is the one that proves the key, None when it isn't known yet."""
 
@@ -244,7 +252,7 @@ class BlobStore:
 
     def _publish(self, batch: DurableBatch, file: Path, arrival: _Arrival) -> None:
         """Under its key; beside other bytes that have the same key; over bytes that are damaged."""
-        for target in (self._blobs.file(arrival.key), self._blobs.sibling(arrival.key, len(arrival.content))):
+        for target in self._blobs.candidates(arrival.key, len(arrival.content)):
             try:
                 batch.publish(file, target)
             except FileExistsError:
@@ -254,11 +262,11 @@ class BlobStore:
                     continue
             return
 
-    def open(self, asset: Asset, encoding: Encodings) -> bytes | memoryview:
-        """The bytes of one representation, proven at its first opening in this process.
+    def open(self, asset: Asset, encoding: Encodings) -> OpenBlob:
+        """One representation, its bytes proven at its first opening in this process.
 
-        Raises BlobMissing, BlobCorrupt. Longer ones are a read-only map of the file, which lives as long as the view.
-        Nothing ever shortens a blob in place (they are replaced and removed by name), so the map can't lose its pages.
+        Raises BlobMissing, BlobCorrupt. Longer bodies are read-only maps of the file, which live as long as the view.
+        Nothing ever shortens a blob in place (they are replaced and removed by name), so a map can't lose its pages.
         """
         with self._opened(asset) as (descriptor, header):
             key = asset.key.hex()
@@ -276,17 +284,12 @@ class BlobStore:
                 if checksum(body) != representation.checksum:
                     raise BlobCorrupt(key, f"has {encoding.name or 'identity'} bytes that don't match their checksum")
                 self._proven_opens[(asset.key, encoding)] = file_number
-            return body
-
-    def links(self, asset: Asset) -> str:
-        """The Link value found in an HTML asset when it was stored, or "". Raises BlobMissing, BlobCorrupt."""
-        with self._opened(asset) as (_, header):
-            return header.links
+            return OpenBlob(body, header.links)
 
     @contextmanager
     def _opened(self, asset: Asset) -> Iterator[tuple[int, BlobHeader]]:
         key = asset.key.hex()
-        for path in (self._blobs.file(key), self._blobs.sibling(key, asset.size_bytes)):
+        for path in self._blobs.candidates(key, asset.size_bytes):
             try:
                 descriptor = os.open(path, os.O_RDONLY)
             except FileNotFoundError:

@@ -92,4 +92,5 @@ def html_location(path: str, query: str) -> str:
 
     Encoded so that it names the path it means (differences 2); Pages sends it decoded.
     """
-    return encode_path(LEADING_SLASHES.sub("/", path, count=1) if path[:1] == "/" else path) + query
+    leading = LEADING_SLASHES.match(path)
+    return encode_path(path if leading is None else "/" + path[leading.end() :]) + query

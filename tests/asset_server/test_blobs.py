@@ -57,8 +57,8 @@ def test_what_was_put_can_be_claimed_and_opened(store: BlobStore) -> None:
     assert asset.size_bytes == len(PAGE)
     assert asset.content_type == "text/html; charset=utf-8"
     assert asset.encodings == Encodings.BR | Encodings.GZIP | Encodings.ZSTD
-    assert store.open(asset, NONE) == PAGE
-    assert store.links(asset) == '</a.css>; rel="preload"; as=style'
+    assert store.open(asset, NONE).body == PAGE
+    assert store.open(asset, NONE).links == '</a.css>; rel="preload"; as=style'
 
 
 def test_missing_names_each_absent_key_once_and_in_order(store: BlobStore) -> None:
@@ -102,7 +102,7 @@ def test_nobody_can_occupy_anothers_key(store: BlobStore) -> None:
     key = asset_key(PAGE, "html")
     store.put_many([Upload(key, b"something else", "text/html")], scope=OTHER_SITE)
     assert store.missing([key], scope=SITE) == [key]
-    assert store.open(put_page(store), NONE) == PAGE
+    assert store.open(put_page(store), NONE).body == PAGE
 
 
 @pytest.mark.parametrize("extension", ["vue", "TsX", "é", "x" * 200])
@@ -113,7 +113,7 @@ def test_an_unlikely_extension_is_proven_by_the_path(store: BlobStore, extension
     assert store.missing([unlikely.key], scope=OTHER_SITE) == [unlikely.key]
     claim = store.claim([(f"/a.{extension}", unlikely.key), (f"/b.{extension}", unlikely.key)], scope=SITE)
     assert claim.refusals == []
-    assert store.open(claim.assets[f"/b.{extension}"], NONE) == b"content"
+    assert store.open(claim.assets[f"/b.{extension}"], NONE).body == b"content"
     assert store.missing([unlikely.key], scope=OTHER_SITE) == []
 
 
@@ -146,8 +146,8 @@ def test_bytes_that_share_a_key_live_side_by_side(store: BlobStore) -> None:
     page_asset = put_page(store, page)
     assert store.missing([key], scope=SITE) == []
 
-    assert store.open(page_asset, NONE) == page
-    assert store.open(twin_asset, NONE) == twin
+    assert store.open(page_asset, NONE).body == page
+    assert store.open(twin_asset, NONE).body == twin
     assert store.verify(key) is None
     assert list(store.keys()) == [key, key]
 
@@ -184,14 +184,14 @@ def test_bodies_of_every_size_come_back(store: BlobStore, size: int) -> None:
     picture = upload(content, "png", "image/png")
     store.put_many([picture], scope=SITE)
     asset = store.claim([("/a.png", picture.key)], scope=SITE).assets["/a.png"]
-    body = store.open(asset, NONE)
+    body = store.open(asset, NONE).body
     assert body == content
     assert isinstance(body, memoryview) == (size > 64 * 1024)
 
 
 def test_a_mapped_body_outlives_its_file(store: BlobStore) -> None:
     asset = put_page(store, b"x" * 100_000)
-    body = store.open(asset, NONE)
+    body = store.open(asset, NONE).body
     store.remove(asset.key.hex())
     assert body == b"x" * 100_000
 
@@ -232,7 +232,7 @@ def test_a_damaged_blob_is_mended_by_uploading_it_again(store: BlobStore, tmp_pa
     path = blob_of(tmp_path, asset)
     path.write_bytes(path.read_bytes()[:-1] + b"\0")
     assert store.verify(asset.key.hex()) is not None
-    assert store.open(put_page(store), Encodings.ZSTD)
+    assert store.open(put_page(store), Encodings.ZSTD).body
     assert store.verify(asset.key.hex()) is None
 
 
