@@ -1,4 +1,4 @@
-"""The one place that turns deployments into routes, each action within the transaction that its caller opened.
+"""The one place that turns deployments into routes, each action within the one transaction that it was made for.
 
 A site has three kinds of hosts. A deployment's own never changes. Those that change are the production host, with the
 custom domains beside it, and the branch aliases; each has a Pointer, which says what it shows and since which point
@@ -6,7 +6,6 @@ in the site's history. An action that began before that point doesn't move the p
 superseded, and has its own host only.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from asset_server.manifest import Manifest, encode_manifest, manifest_id
@@ -68,67 +67,67 @@ def own_slug(snapshot: Snapshot, site_no: int, branch: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """Writes routes, under whatever keys are live."""
+    """The routes of one transaction. `keys` are those that are live in it."""
 
-    keys: Callable[[], KeyRing]
+    transaction: Transaction
+    keys: KeyRing
     names: SiteNames
     clock: Clock
 
     # -- deploying, rolling back, promoting ----------------------------------------------------------------------
 
-    def is_free(self, snapshot: Snapshot, site: Site, short_id: str) -> bool:
-        return read_route(snapshot, self.keys(), self.names.deployment(site.name, short_id)) is None
+    def is_free(self, site: Site, short_id: str) -> bool:
+        return read_route(self.transaction, self.keys, self.names.deployment(site.name, short_id)) is None
 
-    def publish(self, transaction: Transaction, site: Site, deployment: Deployment) -> Published:
+    def publish(self, site: Site, deployment: Deployment) -> Published:
         """A new deployment: its own host, and the production host or its branch's alias, unless superseded there."""
-        self._put(transaction, self.names.deployment(site.name, deployment.short_id), pipeline_of(deployment))
+        self._put(self.names.deployment(site.name, deployment.short_id), pipeline_of(deployment))
         if deployment.environment == "production":
             if is_superseded(site.production, deployment.order):
                 deployment = replace(deployment, superseded=True)
             else:
-                site = self.show_in_production(transaction, site, deployment, order=deployment.order)
+                site = self.show_in_production(site, deployment, order=deployment.order)
         else:
-            slug = own_slug(transaction, site.site_no, deployment.branch)
-            alias = find_alias(transaction, site.site_no, slug)
+            slug = own_slug(self.transaction, site.site_no, deployment.branch)
+            alias = find_alias(self.transaction, site.site_no, slug)
             deployment = replace(deployment, alias=slug)
             if alias is not None and is_superseded(alias.pointer, deployment.order):
                 deployment = replace(deployment, superseded=True)
             else:
-                self._show_at_alias(transaction, site, alias, deployment)
-        put_deployment(transaction, deployment)
-        put_site(transaction, site)
+                self._show_at_alias(site, alias, deployment)
+        put_deployment(self.transaction, deployment)
+        put_site(self.transaction, site)
         return Published(site, deployment)
 
-    def show_in_production(self, transaction: Transaction, site: Site, deployment: Deployment, *, order: int) -> Site:
+    def show_in_production(self, site: Site, deployment: Deployment, *, order: int) -> Site:
         """Moves the production host and every custom domain, with the assets kept from what they showed before."""
         kept = None
         if site.production is not None:
             kept = self._keep(
-                transaction,
                 site,
                 self.names.production(site.name),
-                read_deployment(transaction, site.site_no, site.production.seq),
+                read_deployment(self.transaction, site.site_no, site.production.seq),
                 deployment,
             )
         site = replace(site, production=Pointer(seq=deployment.seq, order=order))
-        put_site(transaction, site)
-        self._put_production(transaction, site, pipeline_of(deployment, kept=kept, is_preview=False))
+        put_site(self.transaction, site)
+        self._put_production(site, pipeline_of(deployment, kept=kept, is_preview=False))
         return site
 
-    def _show_at_alias(self, transaction: Transaction, site: Site, alias: Alias | None, deployment: Deployment) -> None:
+    def _show_at_alias(self, site: Site, alias: Alias | None, deployment: Deployment) -> None:
         assert deployment.alias is not None, "publish has just given it one"
         hostname = self.names.alias(site.name, deployment.alias)
         kept = None
         if alias is not None:
-            before = read_deployment(transaction, site.site_no, alias.pointer.seq)
-            kept = self._keep(transaction, site, hostname, before, deployment)
+            before = read_deployment(self.transaction, site.site_no, alias.pointer.seq)
+            kept = self._keep(site, hostname, before, deployment)
         pointer = Pointer(seq=deployment.seq, order=deployment.order)
-        put_alias(transaction, Alias(site.site_no, deployment.alias, deployment.branch, pointer))
-        self._put(transaction, hostname, pipeline_of(deployment, kept=kept))
+        put_alias(self.transaction, Alias(site.site_no, deployment.alias, deployment.branch, pointer))
+        self._put(hostname, pipeline_of(deployment, kept=kept))
 
     # -- deleting ------------------------------------------------------------------------------------------------
 
-    def delete_deployment(self, transaction: Transaction, site: Site, deployment: Deployment, *, force: bool) -> None:
+    def delete_deployment(self, site: Site, deployment: Deployment, *, force: bool) -> None:
         """Raises DeploymentInUse: always for what production shows, for what an alias shows unless forced; the alias
         then goes as well."""
         if site.production is not None and site.production.seq == deployment.seq:
@@ -136,115 +135,118 @@ class Activation:
                 f"{deployment.short_id} is what {self.names.production(site.name).name} shows; deploy or roll back to "
                 "another deployment first"
             )
-        alias = find_alias(transaction, site.site_no, deployment.alias) if deployment.alias is not None else None
+        alias = find_alias(self.transaction, site.site_no, deployment.alias) if deployment.alias is not None else None
         if alias is not None and alias.pointer.seq == deployment.seq:
             hostname = self.names.alias(site.name, alias.slug)
             if not force:
                 raise DeploymentInUse(
                     f"{deployment.short_id} is what {hostname.name} shows; add ?force=true (--force) to delete both"
                 )
-            self._delete(transaction, hostname)
-            drop_alias(transaction, alias)
-        self._delete(transaction, self.names.deployment(site.name, deployment.short_id))
-        drop_deployment(transaction, deployment)
+            self._delete(hostname)
+            drop_alias(self.transaction, alias)
+        self._delete(self.names.deployment(site.name, deployment.short_id))
+        drop_deployment(self.transaction, deployment)
 
-    def delete_branch(self, transaction: Transaction, site: Site, branch: str) -> int:
+    def delete_branch(self, site: Site, branch: str) -> int:
         """Every preview of a branch, with its alias; the count of deployments that went."""
         doomed = [
             deployment
-            for deployment in deployments_newest_first(transaction, site.site_no)
+            for deployment in deployments_newest_first(self.transaction, site.site_no)
             if deployment.branch == branch and deployment.environment == "preview"
         ]
         for deployment in doomed:
-            self.delete_deployment(transaction, site, deployment, force=True)
+            self.delete_deployment(site, deployment, force=True)
+        # What an alias shows may have been promoted since; the deployment stays, the alias goes.
+        alias = find_alias(self.transaction, site.site_no, own_slug(self.transaction, site.site_no, branch))
+        if alias is not None:
+            self._delete(self.names.alias(site.name, alias.slug))
+            drop_alias(self.transaction, alias)
         return len(doomed)
 
-    def delete_site(self, transaction: Transaction, site: Site) -> None:
+    def delete_site(self, site: Site) -> None:
         """The site with all its hosts, records and tokens. Manifests and blobs may be others' too: the collector's."""
-        for deployment in list(deployments_newest_first(transaction, site.site_no)):
-            self._delete(transaction, self.names.deployment(site.name, deployment.short_id))
-            drop_deployment(transaction, deployment)
-        for alias in list(aliases_of(transaction, site.site_no)):
-            self._delete(transaction, self.names.alias(site.name, alias.slug))
-            drop_alias(transaction, alias)
+        for deployment in list(deployments_newest_first(self.transaction, site.site_no)):
+            self._delete(self.names.deployment(site.name, deployment.short_id))
+            drop_deployment(self.transaction, deployment)
+        for alias in list(aliases_of(self.transaction, site.site_no)):
+            self._delete(self.names.alias(site.name, alias.slug))
+            drop_alias(self.transaction, alias)
         for name in site.domains:
-            self._drop_domain(transaction, name)
-        self._delete(transaction, self.names.production(site.name))
-        revoke_site_tokens(transaction, site.site_no)
-        transaction.delete(Database.SITE_NAMES, site.name.encode("ascii"))
-        transaction.delete(Database.SITES, SITE_NO.pack(site.site_no))
+            self._drop_domain(name)
+        self._delete(self.names.production(site.name))
+        revoke_site_tokens(self.transaction, site.site_no)
+        self.transaction.delete(Database.SITE_NAMES, site.name.encode("ascii"))
+        self.transaction.delete(Database.SITES, SITE_NO.pack(site.site_no))
 
     # -- custom domains ------------------------------------------------------------------------------------------
 
-    def add_domain(self, transaction: Transaction, site: Site, domain: CustomDomain) -> Site:
+    def add_domain(self, site: Site, domain: CustomDomain) -> Site:
         """It shows at once what the production host shows, kept assets included; nothing before the first deploy."""
-        put_domain(transaction, domain)
+        put_domain(self.transaction, domain)
         site = replace(site, domains=(*site.domains, domain.name))
-        put_site(transaction, site)
-        shown = read_route(transaction, self.keys(), self.names.production(site.name))
+        put_site(self.transaction, site)
+        shown = read_route(self.transaction, self.keys, self.names.production(site.name))
         if shown is not None:
-            self._put(transaction, Hostname(domain.name), shown)
+            self._put(Hostname(domain.name), shown)
         return site
 
-    def remove_domain(self, transaction: Transaction, site: Site, name: str) -> Site:
+    def remove_domain(self, site: Site, name: str) -> Site:
         """Raises UnknownDomain."""
         if name not in site.domains:
             raise UnknownDomain
-        self._drop_domain(transaction, name)
+        self._drop_domain(name)
         site = replace(site, domains=tuple(each for each in site.domains if each != name))
-        put_site(transaction, site)
+        put_site(self.transaction, site)
         return site
 
-    def _drop_domain(self, transaction: Transaction, name: str) -> None:
-        domain = find_domain(transaction, name)
+    def _drop_domain(self, name: str) -> None:
+        domain = find_domain(self.transaction, name)
         if domain is not None:
-            drop_domain(transaction, domain)
-        self._delete(transaction, Hostname(name))
+            drop_domain(self.transaction, domain)
+        self._delete(Hostname(name))
 
     # -- kept assets ---------------------------------------------------------------------------------------------
 
-    def purge_kept(self, transaction: Transaction, site: Site) -> None:
+    def purge_kept(self, site: Site) -> None:
         """From now on, no host of the site answers with an asset that its deployment doesn't have."""
-        slugs = [alias.slug for alias in aliases_of(transaction, site.site_no)]
+        slugs = [alias.slug for alias in aliases_of(self.transaction, site.site_no)]
         hostnames = [
             self.names.production(site.name),
             *(Hostname(name) for name in site.domains),
             *(self.names.alias(site.name, slug) for slug in slugs),
         ]
         for hostname in hostnames:
-            shown = read_route(transaction, self.keys(), hostname)
+            shown = read_route(self.transaction, self.keys, hostname)
             if shown is not None and shown.kept is not None:
-                self._put(transaction, hostname, replace(shown, kept=None))
+                self._put(hostname, replace(shown, kept=None))
 
-    def _keep(
-        self, transaction: Transaction, site: Site, hostname: Hostname, before: Deployment, now: Deployment
-    ) -> str | None:
+    def _keep(self, site: Site, hostname: Hostname, before: Deployment, now: Deployment) -> str | None:
         """The manifest of what `hostname` keeps when it moves from one deployment to the other."""
-        shown = read_route(transaction, self.keys(), hostname)
+        shown = read_route(self.transaction, self.keys, hostname)
         kept_before = shown.kept if shown is not None else None
         if before.manifest == now.manifest and kept_before is None:
             return None
         kept = kept_assets(
-            shown_before=read_manifest(transaction, before.manifest) if before.manifest != now.manifest else None,
-            kept_before=read_manifest(transaction, kept_before) if kept_before is not None else None,
-            shown_now=read_manifest(transaction, now.manifest),
+            shown_before=read_manifest(self.transaction, before.manifest) if before.manifest != now.manifest else None,
+            kept_before=read_manifest(self.transaction, kept_before) if kept_before is not None else None,
+            shown_now=read_manifest(self.transaction, now.manifest),
             keep_days=site.keep_days,
             now_s=int(self.clock.now_s()),
         )
-        return put_manifest(transaction, encode_manifest(kept)) if kept else None
+        return put_manifest(self.transaction, encode_manifest(kept)) if kept else None
 
     # -- routes --------------------------------------------------------------------------------------------------
 
-    def _put_production(self, transaction: Transaction, site: Site, pipeline: Pipeline) -> None:
-        self._put(transaction, self.names.production(site.name), pipeline)
+    def _put_production(self, site: Site, pipeline: Pipeline) -> None:
+        self._put(self.names.production(site.name), pipeline)
         for name in site.domains:
-            self._put(transaction, Hostname(name), pipeline)
+            self._put(Hostname(name), pipeline)
 
-    def _put(self, transaction: Transaction, hostname: Hostname, pipeline: Pipeline) -> None:
-        put_route(transaction, self.keys(), hostname, pipeline)
+    def _put(self, hostname: Hostname, pipeline: Pipeline) -> None:
+        put_route(self.transaction, self.keys, hostname, pipeline)
 
-    def _delete(self, transaction: Transaction, hostname: Hostname) -> None:
-        delete_route(transaction, self.keys(), hostname)
+    def _delete(self, hostname: Hostname) -> None:
+        delete_route(self.transaction, self.keys, hostname)
 
 
 def is_superseded(pointer: Pointer | None, order: int) -> bool:

@@ -9,12 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 
-from asset_server.durable import StoreFull as BlobStoreFull
 from control_plane import accounts, assets, deployments, domains, operator, projects
 from control_plane.endpoints import (
     AccountHandler,
@@ -26,12 +24,10 @@ from control_plane.endpoints import (
     for_site,
     for_upload,
 )
-from control_plane.envelope import answer_error
-from control_plane.errors import ApiError
+from control_plane.envelope import TRANSLATED, answer_error
 from control_plane.health import tell_health
 from control_plane.plane import ControlPlane
 from control_plane.tokens import Access
-from router.kv.store import StoreFull
 
 AccountRow = tuple[str, str, Access, AccountHandler]
 SiteRow = tuple[str, str, Access, SiteHandler]
@@ -44,10 +40,6 @@ DEPLOYMENTS: Final = PROJECT + "/deployments"
 DEPLOYMENT: Final = DEPLOYMENTS + "/{deployment}"
 DOMAINS: Final = PROJECT + "/domains"
 OWN_SITE: Final = "/sites/{project}"
-
-ANSWERED_ERRORS: Final[tuple[type[Exception] | int, ...]] = (
-    ApiError, StoreFull, BlobStoreFull, OSError, HTTPException, Exception,
-)  # fmt: skip
 
 ANY_TOKEN_ROUTES: Final[list[tuple[str, str, AccountHandler]]] = [
     ("GET", "/memberships", accounts.list_memberships),
@@ -118,7 +110,7 @@ def create_app(plane: ControlPlane) -> Starlette:
             Mount("/onehop/v1", routes=own.routes()),
             *pages.routes(),
         ],
-        exception_handlers=dict.fromkeys(ANSWERED_ERRORS, answer_error),
+        exception_handlers=dict.fromkeys(TRANSLATED, answer_error),
     )
     app.router.redirect_slashes = False  # a redirect would name whatever host the client said it wants
     return app

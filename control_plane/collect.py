@@ -23,7 +23,8 @@ UPLOAD_AGE_S: Final = DAY_S
 
 @dataclass(frozen=True, slots=True)
 class CollectionReport:
-    """Counts of what was removed or, in a dry run, what would be. `blobs_in_use` is of what stays."""
+    """Counts of what was removed. In a dry run: of what no deployment needs, of blobs also those that are too young to
+    be removed. `blobs_in_use` is of what stays."""
 
     is_dry_run: bool
     manifests_removed: int
@@ -57,7 +58,8 @@ def collect(plane: ControlPlane, *, is_dry_run: bool = False, upload_age_s: floa
         bundles = [each for each in plane.bundles.ids() if each not in in_use.bundles]
         before_s = plane.clock.now_s() - upload_age_s
         if is_dry_run:
-            files_removed = plane.blobs.count_collectable(in_use.blobs, before_s=before_s)
+            stored = plane.blobs.keys()
+            files_removed = sum(bytes.fromhex(key) not in in_use.blobs for key in stored)
         else:
             plane.commit_from_thread(lambda transaction: remove_manifests(transaction, unused))
             for bundle in bundles:

@@ -12,15 +12,16 @@ from asset_server.header_rules import HeaderRules
 from asset_server.manifest import encode_manifest
 from asset_server.redirects import RedirectRules
 from asset_server.rule_problem import RuleProblem
-from control_plane.activation import Published, next_order, put_manifest
+from control_plane.activation import Activation, Published, next_order, put_manifest
 from control_plane.assets import scope_of
 from control_plane.catalogue import put_site, read_site
+from control_plane.clock import Clock
 from control_plane.deploy_form import DeployForm
 from control_plane.errors import FunctionRefused, ManifestRefused
 from control_plane.plane import ControlPlane
 from functions.bundle import BundleRefused, parse_bundle
 from functions.routes_json import RoutesJson, RoutesJsonRefused
-from router.kv.store import Snapshot, Transaction
+from router.kv.store import Transaction
 from router.records import Deployment, Environment, JsonObject, Site
 
 PROBLEMS_LOGGED_MAX: Final = 200
@@ -92,17 +93,18 @@ def add_deployment(
         draft = replace(draft, order=site.order_last)
     site = replace(site, seq_last=site.seq_last + 1)
     put_site(transaction, site)
-    return plane.activation.publish(
-        transaction, site, replace(draft, seq=site.seq_last, id=free_id(plane, transaction, site, draft.id))
+    activation = plane.activation(transaction)
+    return activation.publish(
+        site, replace(draft, seq=site.seq_last, id=free_id(activation, site, draft.id, plane.clock))
     )
 
 
-def free_id(plane: ControlPlane, snapshot: Snapshot, site: Site, wanted: str) -> str:
+def free_id(activation: Activation, site: Site, wanted: str, clock: Clock) -> str:
     """An id whose first eight digits, the deployment's host, no other deployment of the site has."""
     for _ in range(SHORT_ID_TRIES_MAX):
-        if plane.activation.is_free(snapshot, site, wanted[:8]):
+        if activation.is_free(site, wanted[:8]):
             return wanted
-        wanted = plane.clock.new_id()
+        wanted = clock.new_id()
     raise AssertionError(f"{SHORT_ID_TRIES_MAX} random ids in a row were taken")
 
 

@@ -65,7 +65,7 @@ async def delete_deployment(plane: ControlPlane, call: SiteCall) -> None:
 
     def delete(transaction: Transaction) -> None:
         site = read_site(transaction, call.site.site_no)
-        plane.activation.delete_deployment(transaction, site, addressed(transaction, call), force=is_forced)
+        plane.activation(transaction).delete_deployment(site, addressed(transaction, call), force=is_forced)
 
     await plane.commit(delete)
 
@@ -116,7 +116,7 @@ def move_production(plane: ControlPlane, transaction: Transaction, site: Site, d
     site = next_order(transaction, read_site(transaction, site.site_no))
     deployment = replace(deployment, environment="production", superseded=False)
     put_deployment(transaction, deployment)
-    site = plane.activation.show_in_production(transaction, site, deployment, order=site.order_last)
+    site = plane.activation(transaction).show_in_production(site, deployment, order=site.order_last)
     return deployment_document(plane, transaction, site, deployment)
 
 

@@ -37,7 +37,7 @@ async def add_domain(plane: ControlPlane, call: SiteCall) -> JsonObject:
         if len(site.domains) >= DOMAINS_PER_SITE_MAX:
             raise ValueRefused(f"a project has at most {DOMAINS_PER_SITE_MAX} custom domains")
         domain = CustomDomain(name=name, site_no=site.site_no, id=plane.clock.new_id(), created_on=plane.clock.now())
-        plane.activation.add_domain(transaction, site, domain)
+        plane.activation(transaction).add_domain(site, domain)
         return plane.renderer.domain(domain)
 
     return await plane.commit(add)
@@ -54,7 +54,7 @@ async def remove_domain(plane: ControlPlane, call: SiteCall) -> None:
     name = normal_form(call.path("domain"))
 
     def remove(transaction: Transaction) -> None:
-        plane.activation.remove_domain(transaction, read_site(transaction, call.site.site_no), name)
+        plane.activation(transaction).remove_domain(read_site(transaction, call.site.site_no), name)
 
     await plane.commit(remove)
 

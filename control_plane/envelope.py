@@ -15,16 +15,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from asset_server.durable import StoreFull as BlobStoreFull
+from asset_server.manifest import ManifestCorrupt
+from control_plane.catalogue import StoreInconsistent
 from control_plane.errors import (
     ApiError,
     BodyUnreadable,
     Defect,
     MethodRefused,
+    StorageDamaged,
     StorageFailed,
     StorageFull,
     UnknownRoute,
 )
-from router.kv.store import StoreFull
+from router.kv.store import StoreDamaged, StoreError, StoreFull
+from router.pipeline import PipelineUnreadable
+from router.records import RecordUnreadable
 
 log = structlog.get_logger()
 
@@ -34,6 +39,13 @@ JSON_HEADERS: Final = {
     "x-content-type-options": "nosniff",  # a commit message may hold anything; no browser is to guess at it
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
 }
+
+TRANSLATED: Final[tuple[type[Exception], ...]] = (
+    ApiError, HTTPException, BlobStoreFull, StoreError, OSError,
+    StoreInconsistent, RecordUnreadable, PipelineUnreadable, ManifestCorrupt,
+    Exception,
+)  # fmt: skip
+"""What the app hands to `answer_error`; the last stands for defects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +95,9 @@ def translate(error: Exception) -> ApiError:
             return BodyUnreadable(error.detail)
         case StoreFull() | BlobStoreFull():
             return StorageFull()
-        case OSError():
+        case StoreDamaged() | StoreInconsistent() | RecordUnreadable() | PipelineUnreadable() | ManifestCorrupt():
+            return StorageDamaged()
+        case StoreError() | OSError():
             return StorageFailed()
         case _:
             return Defect()

@@ -7,7 +7,7 @@
     │                          UnknownDomain 404, UnknownToken 404
     ├─ what stands against it  NameTaken 409, DomainTaken 409, DeploymentInUse 409, NotRollbackable 409
     ├─ what a deploy lacks     ManifestMissing 400, ManifestRefused 400, AssetRefused 400, FunctionRefused 400
-    └─ what we lack            StorageFull 507, StorageFailed 503, Busy 503, Defect 500
+    └─ what we lack            StorageFull 507, StorageFailed 503, Busy 503, StorageDamaged 500, Defect 500
 
 Codes are part of the contract. wrangler gives three of them a meaning of its own: 8000007 (the project doesn't
 exist), 8000013 (fetch a new upload token and try again, without any limit) and 8000000 (post the deployment again).
@@ -104,7 +104,7 @@ class UnknownProject(ApiError):
     status, code = 404, 8000007
 
     def __init__(self) -> None:
-        super().__init__("Project not found. The specified project name does not match any of your existing projects.")
+        super().__init__("there is no project of that name; 'onehop site list' shows those there are")
 
 
 class UnknownDeployment(ApiError):
@@ -195,6 +195,13 @@ class Busy(ApiError):
 
     def __init__(self) -> None:
         super().__init__("too many uploads at once; try again in a few seconds", headers={"retry-after": "5"})
+
+
+class StorageDamaged(ApiError):
+    status, code = 500, 8000505
+
+    def __init__(self) -> None:
+        super().__init__("what the server has stored of this can't be read; its operator finds out with 'onehop check'")
 
 
 class Defect(ApiError):

@@ -39,7 +39,7 @@ async def change_settings(plane: ControlPlane, call: SiteCall) -> JsonObject:
 
 async def purge_kept_assets(plane: ControlPlane, call: SiteCall) -> None:
     await plane.commit(
-        lambda transaction: plane.activation.purge_kept(transaction, read_site(transaction, call.site.site_no))
+        lambda transaction: plane.activation(transaction).purge_kept(read_site(transaction, call.site.site_no))
     )
 
 
@@ -65,7 +65,7 @@ async def delete_branch(plane: ControlPlane, call: SiteCall) -> JsonObject:
     branch = parse_branch(call)
 
     def delete(transaction: Transaction) -> int:
-        return plane.activation.delete_branch(transaction, read_site(transaction, call.site.site_no), branch)
+        return plane.activation(transaction).delete_branch(read_site(transaction, call.site.site_no), branch)
 
     return {"deleted_count": await plane.commit(delete)}
 

@@ -72,6 +72,7 @@ class ControlPlane:
         self.blobs = blobs
         self.bundles = bundles
         self.names = names
+        self.keys = keys
         self.clock = clock
         self.account_id = account_id
         self.edges_answer = edges_answer
@@ -79,7 +80,6 @@ class ControlPlane:
         self.upload_tokens = UploadTokens(key=secrets.upload_key, now_s=clock.now_s)
         self.seal = VariableSeal(key=secrets.variables_key)
         self.renderer = Renderer(names=names, url=url)
-        self.activation = Activation(keys=keys, names=names, clock=clock)
         self.orders = DeployOrders()
         self.bodies = BodyBudget()
         self._writer = ThreadPoolExecutor(1, "store-writer")
@@ -117,6 +117,9 @@ class ControlPlane:
     async def heavily(self, work: Callable[[], Result]) -> Result:
         """Runs `work` in a thread; a few at a time, the others wait."""
         return await asyncio.wrap_future(self._heavy.submit(work))
+
+    def activation(self, transaction: Transaction) -> Activation:
+        return Activation(transaction=transaction, keys=self.keys(), names=self.names, clock=self.clock)
 
     def _in_transaction(self, action: Callable[[Transaction], Result]) -> Result:
         with self.store.write() as transaction:

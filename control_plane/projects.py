@@ -102,7 +102,7 @@ async def change_project(plane: ControlPlane, call: SiteCall) -> JsonObject:
 
 async def delete_project(plane: ControlPlane, call: SiteCall) -> None:
     await plane.commit(
-        lambda transaction: plane.activation.delete_site(transaction, read_site(transaction, call.site.site_no))
+        lambda transaction: plane.activation(transaction).delete_site(read_site(transaction, call.site.site_no))
     )
 
 
