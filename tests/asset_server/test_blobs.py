@@ -1,7 +1,10 @@
 import os
+import signal
+import subprocess
 import threading
 import time
 from base64 import b64decode
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -9,6 +12,7 @@ import pytest
 
 from asset_server.asset_keys import asset_key
 from asset_server.blobs import BlobCorrupt, BlobMissing, BlobStore, Upload, UploadRefused
+from asset_server.durable import StoreFull
 from asset_server.manifest import ASSET_BYTES_MAX, Asset, Encodings
 
 PAGE = b"<title>A page</title><link rel=preload href=/a.css as=style>" + b"<p>text\n" * 200
@@ -287,3 +291,65 @@ def test_names_that_are_no_blobs_are_passed_over(store: BlobStore, tmp_path: Pat
 def test_removing_what_is_not_there_is_no_error(store: BlobStore) -> None:
     store.remove("0" * 32)
     assert store.verify("0" * 32) == "is missing"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 8 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "onehop-test", folder], capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip("mounting a small file system needs root")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_hardening_60_a_full_disk_refuses_the_upload_and_keeps_what_is_there(small_disk: Path) -> None:
+    store = BlobStore(small_disk)
+    asset = put_page(store)
+    large = [upload(os.urandom(1024 * 1024), "png", "image/png") for _ in range(12)]
+    with pytest.raises(StoreFull, match="onehop gc"):
+        store.put_many(large, scope=SITE)
+    assert list((small_disk / "uploads" / "tmp").iterdir()) == []
+    assert list(store.keys()) == [asset.key.hex()]
+    assert store.open(asset, NONE).body == PAGE
+    store.put_many(large[:4], scope=SITE)
+    assert store.missing([each.key for each in large], scope=SITE) == [each.key for each in large[4:]]
+
+
+def test_hardening_60_a_disk_that_fills_while_a_claim_is_proven_refuses_the_claim(small_disk: Path) -> None:
+    store = BlobStore(small_disk)
+    unlikely = upload(os.urandom(3 * 1024 * 1024), "vue", "application/octet-stream")
+    store.put_many([unlikely], scope=SITE)
+    (small_disk / "filler").write_bytes(bytes(4 * 1024 * 1024))
+    with pytest.raises(StoreFull):
+        store.claim([("/a.vue", unlikely.key)], scope=SITE)
+    (small_disk / "filler").unlink()
+    assert store.claim([("/a.vue", unlikely.key)], scope=SITE).refusals == []
+
+
+def test_57_a_process_killed_while_it_stores_leaves_whole_blobs_or_none(tmp_path: Path) -> None:
+    """SIGKILL at several moments; what is there then verifies, and the same upload then succeeds."""
+    uploads = [upload(b"%d " % n + PAGE * 20, "html", "text/html") for n in range(40)]
+    for moment in range(6):
+        folder = tmp_path / str(moment)
+        store = BlobStore(folder)
+        child = os.fork()
+        if child == 0:
+            try:
+                store.put_many(uploads, scope=SITE)
+            finally:
+                os._exit(0)
+        deadline = time.monotonic() + 10
+        temporary, wanted = folder / "uploads" / "tmp", moment * 8
+        while len(list(temporary.iterdir())) < wanted and not any(store.keys()) and time.monotonic() < deadline:
+            pass
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        stored = list(store.keys())
+        assert [store.verify(key) for key in stored] == [None] * len(stored)
+        store.put_many(uploads, scope=SITE)
+        assert store.claim([(f"/{n}.html", each.key) for n, each in enumerate(uploads)], scope=SITE).refusals == []
