@@ -8,7 +8,7 @@ Accept-Encoding (named in Vary where it matters), the conditionals, Range, and w
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from blake3 import blake3
@@ -16,6 +16,7 @@ from lru import LRU
 
 from asset_server.blobs import BlobStore
 from asset_server.conditional import is_precondition_failed, is_range_current, is_unmodified
+from asset_server.content_type import content_type_of, extension_of
 from asset_server.header_rules import HeaderRules
 from asset_server.lookup import Find, HtmlRedirect, NotFound, Serve, html_location, look_up, look_up_missing
 from asset_server.manifest import Asset, Encodings, Manifest
@@ -27,10 +28,11 @@ from asset_server.url import decode_path, parse_target
 
 RULES_REMEMBERED_MAX: Final = 1024  # deployments whose compiled rules this process keeps
 
-CACHE_CONTROL: Final = (b"cache-control", b"public, max-age=0, must-revalidate")
-CACHE_CONTROL_ENCODED: Final = (b"cache-control", b"no-transform, public, max-age=0, must-revalidate")
-CACHE_CONTROL_KEPT: Final = (b"cache-control", b"public, s-maxage=604800")
-NO_STORE: Final = (b"cache-control", b"no-store")
+CACHING: Final = b"cache-control"
+CACHE_CONTROL: Final = (CACHING, b"public, max-age=0, must-revalidate")
+CACHE_CONTROL_ENCODED: Final = (CACHING, b"no-transform, public, max-age=0, must-revalidate")
+CACHE_CONTROL_KEPT: Final = (CACHING, b"public, s-maxage=604800")
+NO_STORE: Final = (CACHING, b"no-store")
 NO_INDEX: Final = (b"x-robots-tag", b"noindex")
 NO_SNIFF: Final = (b"x-content-type-options", b"nosniff")
 DEFAULTS: Final = (
@@ -51,13 +53,14 @@ UNREPRESENTABLE: Final = frozenset("\0\r\n")
 @dataclass(frozen=True, slots=True)
 class Draft:
     """An answer before the rules: `headers` are the site's to change, `fixed` are not. `varies` where another
-    Accept-Encoding would have got other bytes."""
+    Accept-Encoding would have got other bytes. `stands_in` for the front page under the name of a missing file."""
 
     status: int
     headers: HeaderFields
     body: bytes | memoryview = b""
     fixed: HeaderFields | tuple[()] = ()
     varies: bool = False
+    stands_in: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +116,13 @@ class AssetServer:
         found: Serve | HtmlRedirect | NotFound | None = look_up(decoded, manifest.find)
         if found is None and kept is not None and (asset := self._kept_asset(decoded, kept.find)) is not None:
             return self._serve(request, asset, is_kept=True, allow_encoded=allow_encoded)
+        stands_in = found is None
         if found is None:
             found = look_up_missing(decoded, manifest.find, not_found_depth=manifest.not_found_depth)
         match found:
             case Serve(asset):
-                return self._serve(request, asset, is_kept=False, allow_encoded=allow_encoded)
+                draft = self._serve(request, asset, is_kept=False, allow_encoded=allow_encoded)
+                return replace(draft, stands_in=True) if stands_in else draft
             case HtmlRedirect(target):
                 return Draft(308, [(b"location", html_location(target, request.query).encode("ascii"))])
             case NotFound(page):
@@ -187,7 +192,7 @@ def _caching(request: AssetRequest, encoding: Encodings, *, is_kept: bool) -> He
     if is_kept:
         return [CACHE_CONTROL_KEPT, NO_INDEX]
     if request.field_lines(b"authorization") or request.field_lines(b"range"):
-        return [(b"cache-control", b"no-transform")] if encoding else []
+        return [(CACHING, b"no-transform")] if encoding else []
     return [CACHE_CONTROL_ENCODED if encoding else CACHE_CONTROL]
 
 
@@ -232,18 +237,29 @@ def _apply(rules: HeaderRules | None, request: AssetRequest, draft: Draft) -> He
 
 
 def _finish(request: AssetRequest, draft: Draft, headers: HeaderFields) -> Response:
-    replaced = {name for name, _ in draft.fixed}
+    fixed = [*draft.fixed]
+    replaced = {name for name, _ in fixed}
     if draft.status == 404:
-        replaced.add(b"cache-control")
+        fixed.append(NO_STORE)
+        replaced.add(CACHING)
+    elif draft.stands_in and _is_for_files(request.path, headers):
+        fixed += [field for field in draft.headers if field[0] == CACHING]
+        replaced.add(CACHING)
     headers = [field for field in headers if field[0] not in replaced]
-    headers += draft.fixed
-    if draft.status == 404:
-        headers.append(NO_STORE)
+    headers += fixed
     if draft.varies and not _names_varied(headers):
         headers.append((VARY, b"Accept-Encoding"))  # a rule may add to Vary; without this caches would mix the forms
     if draft.status != 304:
         headers.append((b"content-length", b"%d" % len(draft.body)))
     return Response(draft.status, headers, b"" if request.method == "HEAD" else draft.body)
+
+
+def _is_for_files(path: str, headers: HeaderFields) -> bool:
+    """Whether a rule's Cache-Control means the file that is missing and not the page that stands in for it: kept for
+    a year under the name of a script, that page would break the site long after the next deploy."""
+    caching = b",".join(value for name, value in headers if name == CACHING)
+    names_file = extension_of(path) != "" and not content_type_of(path).startswith(HTML_TYPES)
+    return b"immutable" in caching.lower() or (names_file and caching != b"")
 
 
 def _names_varied(headers: HeaderFields) -> bool:
