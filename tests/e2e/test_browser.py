@@ -1,0 +1,61 @@
+"""Chromium, as a visitor has it, over the hosts that sites really have: `*.pages.localhost` needs no name server."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.wait import WebDriverWait
+
+from tests.conftest import Serve
+from tests.real_parts import find_documentation_site, find_program
+
+WAIT_S: Final = 20
+WINDOW: Final = (1280, 900)
+OPTIONS: Final = (
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-default-apps",
+    "--no-default-browser-check", "--disable-extensions",
+)  # fmt: skip
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Chrome]:
+    options = ChromeOptions()
+    options.binary_location = str(find_program("chromium", "chromium-browser", debian_package="chromium"))
+    for option in (*OPTIONS, f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={WINDOW[0]},{WINDOW[1]}"):
+        options.add_argument(option)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = Chrome(options, ChromeService(str(find_program("chromedriver", debian_package="chromium-driver"))))
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+def console_of(browser: Chrome) -> list[str]:
+    return [f"{entry['level']}: {entry['message']}" for entry in browser.get_log("browser")]
+
+
+def statuses_of(browser: Chrome) -> dict[str, int]:
+    """Of the page and everything that it loaded, as the browser saw them."""
+    script = """return [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
+        .map(entry => [entry.name, entry.responseStatus])"""
+    return dict(browser.execute_script(script))
+
+
+def test_a_documentation_site_opens_and_links_work_without_a_console_error(
+    browser: Chrome, serve: Serve, tmp_path: Path
+) -> None:
+    server = serve()
+    server.cli("deploy", str(find_documentation_site()), "--project", "docs", "--branch", "main")
+    browser.get(f"http://docs.pages.localhost:{server.edge_port}/")
+    assert "Documentation" in browser.title
+    browser.find_element(By.PARTIAL_LINK_TEXT, "Library Reference").click()
+    WebDriverWait(browser, WAIT_S).until(lambda driver: "/library/" in driver.current_url)
+    assert "Standard Library" in browser.find_element(By.TAG_NAME, "h1").text
+    browser.save_screenshot(str(tmp_path / "documentation.png"))
+    assert {name: status for name, status in statuses_of(browser).items() if status not in (200, 304)} == {}
+    assert console_of(browser) == []

@@ -1,0 +1,115 @@
+"""The whole server dies at a random moment of a deploy, as in a power cut, and starts again on what lies on disk.
+
+Then the site is the old deployment or the new one, never a mixture; a deploy that was acknowledged is there; the same
+deploy, tried again, works; and `onehop check` finds nothing.
+"""
+
+import json
+import random
+import threading
+from contextlib import suppress
+from http.client import HTTPException
+from pathlib import Path
+from time import monotonic
+from typing import Final
+
+import pytest
+
+from tests.conftest import LiveServer, serving
+from tests.plain_deploy import Acknowledged, Refused, create_site, plain_deploy
+
+SITE: Final = "breakable"
+HOST: Final = f"{SITE}.pages.localhost"
+ROUNDS_COUNT: Final = 5
+KILLS_A_ROUND: Final = 10
+FILES_COUNT: Final = 12
+FILE_BYTES: Final = 60_000
+JOIN_TIMEOUT_S: Final = 60
+
+
+def site_files(version: int) -> dict[str, bytes]:
+    """Each file names its version; the first ones change rarely, so that versions share blobs."""
+    dice = random.Random(version)
+    files = {}
+    for number in range(FILES_COUNT):
+        marker = version // 7 if number < 3 else version
+        text = f"version {marker} of file {number}\n".encode()
+        files[f"file-{number}.txt"] = text + random.Random(f"{number} {marker}").randbytes(FILE_BYTES // 2) * 2
+    files["index.html"] = f"<!doctype html><title>{version}</title>{dice.random()}\n".encode()
+    return files
+
+
+class DeployAttempt(threading.Thread):
+    """A deploy in a thread of its own, which the test may cut short by killing the server."""
+
+    def __init__(self, server: LiveServer, version: int) -> None:
+        super().__init__()
+        self.server, self.version = server, version
+        self.acknowledged: Acknowledged | None = None
+
+    def run(self) -> None:
+        with suppress(OSError, HTTPException, Refused):
+            self.acknowledged = plain_deploy(self.server, SITE, site_files(self.version))
+
+
+def version_served(server: LiveServer, host: str, versions: tuple[int, ...]) -> int:
+    """The one version of which every file is served. Fails on a mixture."""
+    served = {path: server.get(host, f"/{path}") for path in site_files(versions[0]) if path != "index.html"}
+    served["index.html"] = server.get(host, "/")
+    statuses = {answer.status for answer in served.values()}
+    assert statuses == {200}, f"{host}: {statuses}"
+    whole = [v for v in versions if all(served[path].body == body for path, body in site_files(v).items())]
+    assert len(whole) == 1, f"{host} serves a mixture of {versions}"
+    return whole[0]
+
+
+def assert_check_is_clean(server: LiveServer) -> None:
+    done = server.cli("check", "--data", str(server.data), "--json", check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)["faults"] == []
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data folder with the first version live."""
+    folder = tmp_path / "data"
+    with serving(folder) as server:
+        create_site(server, SITE)
+        plain_deploy(server, SITE, site_files(0))
+    return folder
+
+
+def usual_deploy_s(data: Path, version: int) -> float:
+    with serving(data) as server:
+        begun_s = monotonic()
+        plain_deploy(server, SITE, site_files(version))
+        return monotonic() - begun_s
+
+
+@pytest.mark.parametrize("round_number", range(ROUNDS_COUNT))
+def test_a_kill_at_any_moment_of_a_deploy_leaves_the_old_site_or_the_new(data: Path, round_number: int) -> None:
+    dice = random.Random(round_number)
+    live_version = 1
+    deploy_s = usual_deploy_s(data, live_version)
+    acknowledged: list[tuple[Acknowledged, int]] = []
+    for kill_number in range(KILLS_A_ROUND):
+        new_version = live_version + 1
+        with serving(data) as server:
+            attempt = DeployAttempt(server, new_version)
+            attempt.start()
+            # Moments spread over the whole deploy, and a little beyond its end.
+            attempt.join(timeout=deploy_s * 1.2 * (kill_number + dice.random()) / KILLS_A_ROUND)
+            server.kill()
+            attempt.join(timeout=JOIN_TIMEOUT_S)
+        with serving(data) as server:
+            live_version = version_served(server, HOST, (live_version, new_version))
+            if attempt.acknowledged is not None:
+                assert live_version == new_version
+                acknowledged.append((attempt.acknowledged, new_version))
+            assert_check_is_clean(server)
+            acknowledged.append((plain_deploy(server, SITE, site_files(new_version)), new_version))
+            live_version = version_served(server, HOST, (new_version,))
+    with serving(data) as server:
+        for deployment, version in acknowledged:
+            assert version_served(server, deployment.host, (version,)) == version
+        assert_check_is_clean(server)
