@@ -4,7 +4,6 @@ Then the site is the old deployment or the new one, never a mixture; a deploy th
 deploy, tried again, works; and `onehop check` finds nothing.
 """
 
-import json
 import random
 import threading
 from contextlib import suppress
@@ -16,27 +15,12 @@ from typing import Final
 import pytest
 
 from tests.conftest import LiveServer, serving
+from tests.faults.breakable_site import HOST, SITE, assert_check_is_clean, site_files, version_served
 from tests.plain_deploy import Acknowledged, Refused, create_site, plain_deploy
 
-SITE: Final = "breakable"
-HOST: Final = f"{SITE}.pages.localhost"
 ROUNDS_COUNT: Final = 5
 KILLS_A_ROUND: Final = 10
-FILES_COUNT: Final = 12
-FILE_BYTES: Final = 60_000
 JOIN_TIMEOUT_S: Final = 60
-
-
-def site_files(version: int) -> dict[str, bytes]:
-    """Each file names its version; the first ones change rarely, so that versions share blobs."""
-    dice = random.Random(version)
-    files = {}
-    for number in range(FILES_COUNT):
-        marker = version // 7 if number < 3 else version
-        text = f"version {marker} of file {number}\n".encode()
-        files[f"file-{number}.txt"] = text + random.Random(f"{number} {marker}").randbytes(FILE_BYTES // 2) * 2
-    files["index.html"] = f"<!doctype html><title>{version}</title>{dice.random()}\n".encode()
-    return files
 
 
 class DeployAttempt(threading.Thread):
@@ -50,23 +34,6 @@ class DeployAttempt(threading.Thread):
     def run(self) -> None:
         with suppress(OSError, HTTPException, Refused):
             self.acknowledged = plain_deploy(self.server, SITE, site_files(self.version))
-
-
-def version_served(server: LiveServer, host: str, versions: tuple[int, ...]) -> int:
-    """The one version of which every file is served. Fails on a mixture."""
-    served = {path: server.get(host, f"/{path}") for path in site_files(versions[0]) if path != "index.html"}
-    served["index.html"] = server.get(host, "/")
-    statuses = {answer.status for answer in served.values()}
-    assert statuses == {200}, f"{host}: {statuses}"
-    whole = [v for v in versions if all(served[path].body == body for path, body in site_files(v).items())]
-    assert len(whole) == 1, f"{host} serves a mixture of {versions}"
-    return whole[0]
-
-
-def assert_check_is_clean(server: LiveServer) -> None:
-    done = server.cli("check", "--data", str(server.data), "--json", check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert json.loads(done.stdout)["faults"] == []
 
 
 @pytest.fixture
