@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from blake3 import blake3
-from lru import LRU
 
 from asset_server.blobs import BlobStore
+from asset_server.rules_cache import CompiledRules, Rules
 from asset_server.conditional import is_precondition_failed, is_range_current, is_unmodified
 from asset_server.content_type import content_type_of, extension_of
 from asset_server.header_rules import HeaderRules
@@ -23,10 +23,8 @@ from asset_server.manifest import Asset, Encodings, Manifest
 from asset_server.message import AssetRequest, HeaderFields, Response
 from asset_server.negotiation import choose_encoding
 from asset_server.ranges import ByteRange, Unsatisfiable, choose_ranges, render_multipart
-from asset_server.redirects import RedirectRules, redirect_location
+from asset_server.redirects import redirect_location
 from asset_server.url import decode_path, parse_target
-
-RULES_REMEMBERED_MAX: Final = 1024  # deployments whose compiled rules this process keeps
 
 CACHING: Final = b"cache-control"
 CACHE_CONTROL: Final = (CACHING, b"public, max-age=0, must-revalidate")
@@ -63,23 +61,17 @@ class Draft:
     stands_in: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
-    redirects: RedirectRules | None
-    headers: HeaderRules | None
-
-
 class AssetServer:
     """Answers for every deployment of one data folder. Raises BlobDamaged and ManifestCorrupt, for the caller's 500."""
 
     def __init__(self, blobs: BlobStore, now_s: Callable[[], float]) -> None:
         self._blobs = blobs
         self._now_s = now_s
-        self._rules: LRU[str, Rules] = LRU(RULES_REMEMBERED_MAX)
+        self._rules = CompiledRules()
 
     def answer(self, request: AssetRequest, manifest: Manifest, manifest_id: str, kept: Manifest | None) -> Response:
         """`kept` lists the assets of replaced deployments that a changing host still answers for (differences 16)."""
-        rules = self._rules_of(manifest, manifest_id)
+        rules = self._rules.of(manifest, manifest_id)
         draft = self._draft(request, manifest, kept, rules, allow_encoded=True)
         headers = _apply(rules.headers, request, draft)
         if any(name == b"content-encoding" for name, _ in headers) and draft.varies:
@@ -87,16 +79,6 @@ class AssetServer:
             draft = self._draft(request, manifest, kept, rules, allow_encoded=False)
             headers = _apply(rules.headers, request, draft)
         return _finish(request, draft, headers)
-
-    def _rules_of(self, manifest: Manifest, manifest_id: str) -> Rules:
-        rules: Rules | None = self._rules.get(manifest_id)
-        if rules is None:
-            rules = Rules(
-                RedirectRules.decode(bytes(manifest.redirects)) if manifest.redirects else None,
-                HeaderRules.decode(bytes(manifest.headers)) if manifest.headers else None,
-            )
-            self._rules[manifest_id] = rules
-        return rules
 
     def _draft(
         self, request: AssetRequest, manifest: Manifest, kept: Manifest | None, rules: Rules, *, allow_encoded: bool
