@@ -1,0 +1,209 @@
+"""`onehop backup` and `onehop restore`: a data folder, whole and consistent, while it serves.
+
+    BACKUP/kv/data.mdb      the store, compacted, as of one commit
+    BACKUP/blobs/…          the blobs that this commit needs; hard links where the file system allows it
+    BACKUP/bundles/…        the function bundles
+    BACKUP/secrets/…        0600: whoever has them and the rest has everything
+    BACKUP/backup.json      written last: without it the backup isn't whole
+
+Blobs never change once they have their name, so a link is as good as a copy, except against the loss of the disk.
+Collection waits meanwhile; deploys don't. A backup or a restored folder appears under its name when it is whole, and
+not before.
+"""
+
+import errno
+import os
+import shutil
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import lmdb
+import orjson
+
+from asset_server.blob_folder import BlobFolder
+from asset_server.blobs import BlobStore
+from asset_server.manifest import Manifest
+from control_plane.clock import Clock
+from onehop.data_folder import DataFolder
+from onehop.errors import CommandFailed
+from onehop.output import Watcher
+from router.kv.errors import StoreError
+from router.kv.schema import Database
+from router.kv.store import open_store
+
+VERSION: Final = 1
+DESCRIPTION_FILE: Final = "backup.json"
+STORE_FILE: Final = "data.mdb"
+TAR_SUFFIXES: Final = (".tar", ".tar.gz", ".tgz")
+PRIVATE_FOLDER_MODE: Final = 0o700
+SECRET_MODE: Final = 0o600
+
+
+class BackupRefused(CommandFailed):
+    """A backup can't be made or brought back; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackupDescription:
+    """What backup.json holds. `blobs_missing` are those that the store names and the folder hadn't."""
+
+    version: int
+    created_on: str
+    sites: int
+    deployments: int
+    blobs: int
+    blobs_missing: int
+
+
+def back_up(folder: DataFolder, target: Path, *, clock: Clock, watcher: Watcher) -> BackupDescription:
+    """`target` is a folder, or a file that ends as a tar's. Raises BackupRefused."""
+    if target.exists() and not is_empty_folder(target):
+        raise BackupRefused(f"{target} is there already; name another, a backup never overwrites one")
+    is_tar = target.name.endswith(TAR_SUFFIXES)
+    with being_made(target if not is_tar else target.with_name(target.name + ".folder"), keep=not is_tar) as partial:
+        description = fill(folder, partial, clock=clock, watcher=watcher)
+        if is_tar:
+            watcher.begin("writing the archive")
+            pack(partial, target)
+    return description
+
+
+def fill(folder: DataFolder, partial: Path, *, clock: Clock, watcher: Watcher) -> BackupDescription:
+    copy = DataFolder(partial)
+    for private in (copy.kv, copy.secrets):
+        private.mkdir(mode=PRIVATE_FOLDER_MODE)
+    with BlobStore(folder.root).claiming():
+        watcher.begin("copying the store")
+        copy_store(folder.kv, copy.kv)
+        with open_store(copy.kv) as store, store.read() as snapshot:
+            needed = {
+                key.hex()
+                for _, encoded in snapshot.scan(Database.MANIFESTS)
+                for key in Manifest(encoded).keys()  # noqa: SIM118
+            }
+            sites, deployments = snapshot.count(Database.SITES), snapshot.count(Database.DEPLOYMENTS)
+        (copy.kv / "lock.mdb").unlink(missing_ok=True)
+        missing = copy_blobs(folder.blobs, copy.blobs, sorted(needed), watcher)
+    if folder.bundles.is_dir():
+        shutil.copytree(folder.bundles, copy.bundles, copy_function=link_or_copy)
+    for file in sorted(folder.secrets.iterdir()):
+        copy_secret(file, copy.secrets / file.name)
+    description = BackupDescription(VERSION, clock.now(), sites, deployments, len(needed) - missing, missing)
+    (partial / DESCRIPTION_FILE).write_bytes(orjson.dumps(asdict(description), option=orjson.OPT_INDENT_2))
+    return description
+
+
+def copy_store(source: Path, target: Path) -> None:
+    """One commit's pages, in order and without the free ones. A handle of its own: it may run beside any other."""
+    try:
+        with lmdb.open(str(source), readonly=True, create=False, max_dbs=0) as environment:
+            environment.copy(str(target), compact=True)
+    except lmdb.Error as error:
+        if shutil.disk_usage(target).free == 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target)) from None
+        raise StoreError(f"the store in {source} can't be copied: {error}; run 'onehop check'") from None
+    (target / STORE_FILE).chmod(SECRET_MODE)
+
+
+def copy_blobs(source: Path, target: Path, keys: list[str], watcher: Watcher) -> int:
+    """Returns how many weren't there: a damaged folder is still worth a backup of the rest."""
+    watcher.begin("blobs", len(keys))
+    blobs, copies = BlobFolder(source), BlobFolder(target)
+    copies.create()
+    missing = 0
+    for key in keys:
+        files = blobs.files_of(key)
+        missing += not files
+        for file in files:
+            link_or_copy(file, copies.path / file.parent.name / file.name)
+        watcher.advance()
+    return missing
+
+
+def link_or_copy(source: "str | Path", target: "str | Path") -> None:
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP):
+            raise
+        shutil.copyfile(source, target)
+
+
+def copy_secret(source: Path, target: Path) -> None:
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, SECRET_MODE)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(source.read_bytes())
+
+
+def pack(folder: Path, target: Path) -> None:
+    partial = target.with_name(target.name + ".partial")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, SECRET_MODE)
+    try:
+        mode = "w" if target.suffix == ".tar" else "w:gz"
+        with os.fdopen(descriptor, "wb") as file, tarfile.open(fileobj=file, mode=mode) as archive:  # type: ignore[call-overload]
+            archive.add(folder, arcname=".")
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def unpack(archive: Path, target: Path, watcher: Watcher) -> None:
+    """Raises BackupRefused: for what isn't an archive, and for members that would leave `target`."""
+    watcher.begin("reading the archive")
+    try:
+        with tarfile.open(archive) as members:
+            members.extractall(target, filter="data")
+    except (tarfile.TarError, EOFError) as error:
+        raise BackupRefused(f"{archive} isn't a whole archive of a backup: {error}") from None
+
+
+def bring_back(source: Path, partial: Path, *, watcher: Watcher) -> BackupDescription:
+    """Fills `partial`, to be verified and then renamed to the folder's own name by the caller."""
+    if not source.exists():
+        raise BackupRefused(f"there is no backup at {source}")
+    if source.is_dir():
+        if not (source / DESCRIPTION_FILE).is_file():
+            raise BackupRefused(f"{source} isn't a whole backup: it has no {DESCRIPTION_FILE}")
+        watcher.begin("copying")
+        shutil.copytree(source, partial, dirs_exist_ok=True)
+    else:
+        unpack(source, partial, watcher)
+    restored = DataFolder(partial)
+    try:
+        description = BackupDescription(**orjson.loads((partial / DESCRIPTION_FILE).read_bytes()))
+    except (OSError, orjson.JSONDecodeError, TypeError) as error:
+        raise BackupRefused(f"{source} isn't a whole backup: {DESCRIPTION_FILE} can't be read ({error})") from None
+    if description.version != VERSION:
+        raise BackupRefused(f"{source} is a backup of version {description.version}, this release reads {VERSION}")
+    for private in (partial, restored.kv, restored.secrets):
+        private.chmod(PRIVATE_FOLDER_MODE)
+    for secret in restored.secrets.iterdir():
+        secret.chmod(SECRET_MODE)
+    (partial / DESCRIPTION_FILE).unlink()
+    restored.create()
+    return description
+
+
+@contextmanager
+def being_made(target: Path, *, keep: bool = True) -> Iterator[Path]:
+    """A folder beside `target` that gets its name when the block ends well, and is gone when it doesn't."""
+    partial = target.with_name(target.name + ".partial")
+    if partial.exists():
+        raise BackupRefused(f"{partial} is left from an attempt that was killed, or one that is under way; remove it")
+    try:
+        partial.mkdir(mode=PRIVATE_FOLDER_MODE, parents=True)
+        yield partial
+        if keep:
+            if target.exists():
+                target.rmdir()
+            partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def is_empty_folder(path: Path) -> bool:
+    return path.is_dir() and next(path.iterdir(), None) is None

@@ -1,0 +1,39 @@
+"""`onehop check --repair`: mends what can be derived, and nothing else.
+
+Routes follow from records, so they are written again from them; rows that nothing names go; damaged blobs are taken
+away, so that the next deploy is asked for their bytes. Records themselves can't be derived: those want a backup.
+"""
+
+from dataclasses import dataclass
+
+from asset_server.blobs import BlobStore
+from onehop.check import damaged_blobs
+from onehop.check_records import Names, RecordWalk
+from onehop.check_report import CheckReport, Faults
+from onehop.opened_store import OpenedStore
+from onehop.output import Watcher
+from router.rotation import put_route
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """Counts of what was done."""
+
+    routes_written: int
+    rows_removed: int
+    blobs_removed: int
+
+
+def repair(it: OpenedStore, blobs: BlobStore, report: CheckReport, *, watcher: Watcher) -> Repaired:
+    """Walks the records again within the transaction that mends them: deploys wait, and none is undone."""
+    removed = list(damaged_blobs(report))
+    for key in removed:
+        blobs.remove(key)
+    with it.store.write() as transaction:
+        walk = RecordWalk(it, transaction, Names(frozenset(), {}, None), Faults(), watcher)
+        walk.run()
+        for wanted in walk.wanted_routes:
+            put_route(transaction, it.keys, wanted.hostname, wanted.pipeline)
+        for orphan in walk.orphans:
+            transaction.delete(orphan.database, orphan.key)
+    return Repaired(len(walk.wanted_routes), len(walk.orphans), len(removed))
