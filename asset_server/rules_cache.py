@@ -24,7 +24,7 @@ class Rules:
     headers: HeaderRules | None
 
 
-class CompiledRules:
+class RulesCache:
     """By manifest id, which names a content: an entry is never stale."""
 
     def __init__(self, encoded_bytes_max: int = ENCODED_BYTES_MAX) -> None:

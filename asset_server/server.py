@@ -14,7 +14,6 @@ from typing import Final
 from blake3 import blake3
 
 from asset_server.blobs import BlobStore
-from asset_server.rules_cache import CompiledRules, Rules
 from asset_server.conditional import is_precondition_failed, is_range_current, is_unmodified
 from asset_server.content_type import content_type_of, extension_of
 from asset_server.header_rules import HeaderRules
@@ -24,6 +23,7 @@ from asset_server.message import AssetRequest, HeaderFields, Response
 from asset_server.negotiation import choose_encoding
 from asset_server.ranges import ByteRange, Unsatisfiable, choose_ranges, render_multipart
 from asset_server.redirects import redirect_location
+from asset_server.rules_cache import Rules, RulesCache
 from asset_server.url import decode_path, parse_target
 
 CACHING: Final = b"cache-control"
@@ -67,7 +67,7 @@ class AssetServer:
     def __init__(self, blobs: BlobStore, now_s: Callable[[], float]) -> None:
         self._blobs = blobs
         self._now_s = now_s
-        self._rules = CompiledRules()
+        self._rules = RulesCache()
 
     def answer(self, request: AssetRequest, manifest: Manifest, manifest_id: str, kept: Manifest | None) -> Response:
         """`kept` lists the assets of replaced deployments that a changing host still answers for (differences 16)."""

@@ -1,6 +1,6 @@
-from asset_server.rules_cache import ENTRY_BYTES, CompiledRules
 from asset_server.manifest import Manifest, encode_manifest
 from asset_server.redirects import RedirectRules
+from asset_server.rules_cache import ENTRY_BYTES, RulesCache
 
 
 def with_redirects(count: int) -> Manifest:
@@ -9,7 +9,7 @@ def with_redirects(count: int) -> Manifest:
 
 
 def test_rules_are_decoded_once() -> None:
-    compiled = CompiledRules()
+    compiled = RulesCache()
     manifest = with_redirects(3)
     rules = compiled.of(manifest, "a")
     assert rules.redirects is not None
@@ -18,12 +18,12 @@ def test_rules_are_decoded_once() -> None:
 
 
 def test_a_deployment_without_rules_has_none() -> None:
-    rules = CompiledRules().of(Manifest(encode_manifest({})), "a")
+    rules = RulesCache().of(Manifest(encode_manifest({})), "a")
     assert (rules.redirects, rules.headers) == (None, None)
 
 
 def test_the_least_recently_used_go_when_the_bytes_are_many() -> None:
-    compiled = CompiledRules(encoded_bytes_max=3 * ENTRY_BYTES)
+    compiled = RulesCache(encoded_bytes_max=3 * ENTRY_BYTES)
     empty = Manifest(encode_manifest({}))
     first = compiled.of(empty, "a")
     for each in ("b", "a", "c", "a", "d"):
@@ -34,7 +34,7 @@ def test_the_least_recently_used_go_when_the_bytes_are_many() -> None:
 
 
 def test_rules_over_the_bound_are_kept_alone() -> None:
-    compiled = CompiledRules(encoded_bytes_max=1)
+    compiled = RulesCache(encoded_bytes_max=1)
     manifest = with_redirects(50)
     rules = compiled.of(manifest, "a")
     assert compiled.of(manifest, "a") is rules
