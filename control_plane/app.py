@@ -11,7 +11,7 @@ from typing import Final
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Route
 
 from control_plane import accounts, assets, deployments, domains, operator, projects
 from control_plane.endpoints import (
@@ -106,9 +106,9 @@ def create_app(plane: ControlPlane) -> Starlette:
     app = Starlette(
         routes=[
             Route("/healthz", for_anyone(plane, tell_health), methods=["GET"]),
-            Mount("/client/v4", routes=pages.routes()),
-            Mount("/onehop/v1", routes=own.routes()),
-            *pages.routes(),
+            *pages.routes(below="/client/v4"),
+            *own.routes(below="/onehop/v1"),
+            *pages.routes(below=""),
         ],
         exception_handlers=dict.fromkeys(TRANSLATED, answer_error),
     )
@@ -133,9 +133,10 @@ class Table:
         for method, path, needs, handler in rows:
             self.add(method, path, for_site(plane, handler, needs=needs))
 
-    def routes(self) -> list[BaseRoute]:
+    def routes(self, *, below: str) -> list[BaseRoute]:
         return [
-            Route(path, by_method(endpoints), methods=list(endpoints)) for path, endpoints in self._endpoints.items()
+            Route(below + path, by_method(endpoints), methods=list(endpoints))
+            for path, endpoints in self._endpoints.items()
         ]
 
 

@@ -208,9 +208,16 @@ class Api:
         return self._assets(pipeline.manifest) if pipeline is not None else {}
 
     def kept(self, host: str) -> set[str]:
+        """The paths of what a host keeps from the deployments that it showed before."""
+        return set(self._kept(host))
+
+    def kept_keys(self, host: str) -> set[str]:
+        return set(self._kept(host).values())
+
+    def _kept(self, host: str) -> dict[str, str]:
         pipeline = self.route(host)
         assert pipeline is not None
-        return set(self._assets(pipeline.kept)) if pipeline.kept is not None else set()
+        return self._assets(pipeline.kept) if pipeline.kept is not None else {}
 
     def _assets(self, content_id: str) -> dict[str, str]:
         with self.plane.store.read() as snapshot:
