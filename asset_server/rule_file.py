@@ -10,7 +10,24 @@ from typing import Final
 
 from asset_server.rule_problem import RuleProblem
 
-BLANKS: Final = "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
+BLANKS: Final = "".join(
+    map(
+        chr,
+        (
+            *range(0x09, 0x0E),
+            0x20,
+            0xA0,
+            0x1680,
+            *range(0x2000, 0x200B),
+            0x2028,
+            0x2029,
+            0x202F,
+            0x205F,
+            0x3000,
+            0xFEFF,
+        ),
+    )
+)
 """ECMAScript 2024: WhiteSpace and LineTerminator."""
 BLANK_RUN: Final = re.compile(f"[{BLANKS}]+")
 INLINE_COMMENT: Final = re.compile(f"[{BLANKS}]#")
