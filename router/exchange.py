@@ -1,0 +1,211 @@
+"""One request and its answer, as an ASGI application sees them.
+
+The connection feeds the body in and carries the answer out; an exchange knows neither sockets nor what came before.
+An answer's head waits for the first of its body (as ASGI allows): a length may then be known, both leave as one
+write, and an application that fails in between still gets a clean 500.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from http import HTTPStatus
+from typing import Any, Final, Protocol
+
+import structlog
+
+from router.http1.answer_head import AnswerHead, AnswerInvalid, AnswerTerms, BodyFraming, render_answer_head
+from router.http1.head import RequestHead
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+AsgiApp = Callable[[Scope, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
+
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+FAILURE_BODY: Final = b"500 Internal Server Error\n"
+FAILURE_FIELDS: Final = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")]
+
+log = structlog.get_logger()
+
+
+class Connection(Protocol):
+    """What an exchange asks of the connection under it."""
+
+    is_write_paused: bool
+
+    @property
+    def default_headers(self) -> list[tuple[bytes, bytes]]: ...
+
+    def write(self, data: bytes | memoryview) -> None: ...
+    async def drained(self) -> None:
+        """Until the client has taken most of what was written, or is gone."""
+
+    def body_wanted(self) -> None:
+        """The application waits for more of the request's body."""
+
+    def may_keep_alive(self) -> bool:
+        """Whether another request can follow, as far as the rest of this one's body goes."""
+
+    def answered(self, *, keep_alive: bool) -> None: ...
+    def abort(self) -> None: ...
+
+
+class Exchange:
+    """Lives from a head's arrival to its answer's end; `run` is the root of its task."""
+
+    def __init__(self, connection: Connection, head: RequestHead, *, keep_alive: bool) -> None:
+        self._connection = connection
+        self._head = head
+        self.keep_alive = keep_alive
+        self._is_connected = True
+        self._changed: asyncio.Event | None = None
+
+        self._body: list[bytes] = []
+        self.buffered_bytes = 0
+        self._body_is_complete = head.content_length == 0
+        self._body_was_delivered = False
+        self._awaits_continue = head.expects_continue
+        self.is_awaiting_body = False
+
+        self._start: Message | None = None
+        self._answer: AnswerHead | None = None
+        self._answer_bytes_left = 0
+        self.is_answered = False
+
+    @property
+    def has_started_answer(self) -> bool:
+        """The client has seen some of it: another answer would be read as a part of this one."""
+        return self._answer is not None
+
+    @property
+    def is_for_head(self) -> bool:
+        return self._head.method == "HEAD"
+
+    @property
+    def awaits_continue(self) -> bool:
+        """The client may be holding its body back, or may not: what comes next can't be told."""
+        return self._awaits_continue
+
+    def feed(self, part: bytes, *, is_last: bool) -> None:
+        if part:
+            self._awaits_continue = False
+            if not self.is_answered:
+                self._body.append(part)
+                self.buffered_bytes += len(part)
+        self._body_is_complete = is_last
+        self._notify()
+
+    def disconnect(self) -> None:
+        """Nothing more will come, and nothing more will be sent."""
+        self._is_connected = False
+        self._notify()
+
+    async def run(self, app: AsgiApp, scope: Scope) -> None:
+        try:
+            await app(scope, self.receive, self.send)
+            if self._is_connected and not self.is_answered:
+                log.error("request.unanswered", method=self._head.method)
+        except Exception:
+            log.error("request.failed", method=self._head.method, exc_info=True)
+        finally:
+            if self._is_connected and not self.is_answered:
+                self._answer_in_its_place()
+
+    async def receive(self) -> Message:
+        while self._is_connected and not self.is_answered:
+            if self._body or (self._body_is_complete and not self._body_was_delivered):
+                return self._take_body()
+            if not self._body_is_complete:
+                self._ask_for_body()
+            if self._changed is None:
+                self._changed = asyncio.Event()
+            self._changed.clear()
+            await self._changed.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        if self._connection.is_write_paused:
+            await self._connection.drained()
+        if not self._is_connected:
+            return
+        kind = message["type"]
+        if kind == "http.response.start" and self._start is None:
+            self._start = message
+        elif kind == "http.response.body" and self._start is not None and not self.is_answered:
+            self._write_body(message.get("body", b""), is_last=not message.get("more_body", False))
+        else:
+            raise AnswerInvalid(f"{kind} out of order")
+
+    def _notify(self) -> None:
+        if self._changed is not None:
+            self._changed.set()
+
+    def _take_body(self) -> Message:
+        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        self._body, self.buffered_bytes = [], 0
+        self.is_awaiting_body = False
+        self._body_was_delivered = self._body_is_complete
+        return {"type": "http.request", "body": body, "more_body": not self._body_is_complete}
+
+    def _ask_for_body(self) -> None:
+        if self._awaits_continue and self._start is None:
+            self._awaits_continue = False
+            self._connection.write(CONTINUE)
+        self.is_awaiting_body = True
+        self._connection.body_wanted()
+
+    def _write_body(self, body: bytes | memoryview, *, is_last: bool) -> None:
+        answer = self._answer
+        if answer is None:
+            answer = self._begin_answer(body, is_last=is_last)
+        if answer.framing is BodyFraming.LENGTH:
+            if len(body) > self._answer_bytes_left or (is_last and len(body) < self._answer_bytes_left):
+                raise AnswerInvalid("the body isn't as long as Content-Length says")
+            self._answer_bytes_left -= len(body)
+        if answer is not self._answer:
+            self._answer = answer
+            self._connection.write(answer.data)
+        if answer.framing is BodyFraming.CHUNKED:
+            if body:
+                self._connection.write(b"".join((b"%x\r\n" % len(body), body, b"\r\n")))
+            if is_last:
+                self._connection.write(b"0\r\n\r\n")
+        elif body and answer.framing is not BodyFraming.ABSENT:
+            self._connection.write(body)
+        if is_last:
+            self._finish(keep_alive=answer.keep_alive and self.keep_alive)
+
+    def _begin_answer(self, body: bytes | memoryview, *, is_last: bool) -> AnswerHead:
+        assert self._start is not None
+        answer = render_answer_head(
+            self._start["status"],
+            [*self._connection.default_headers, *self._start.get("headers", ())],
+            self._terms(keep_alive=self.keep_alive and self._connection.may_keep_alive()),
+            whole_body_bytes=len(body) if is_last else None,
+        )
+        self._answer_bytes_left = answer.content_length
+        return answer
+
+    def _terms(self, *, keep_alive: bool) -> AnswerTerms:
+        return AnswerTerms(self.is_for_head, self._head.minor_version, keep_alive)
+
+    def _finish(self, *, keep_alive: bool) -> None:
+        self.is_answered = True
+        self._body, self.buffered_bytes = [], 0
+        self._notify()
+        self._connection.answered(keep_alive=keep_alive)
+
+    def _answer_in_its_place(self) -> None:
+        """For an application that failed. An answer already begun is torn off, so that it can't pass for whole."""
+        if self.has_started_answer:
+            self._connection.abort()
+            return
+        self._start = {
+            "status": HTTPStatus.INTERNAL_SERVER_ERROR.value,
+            "headers": [*FAILURE_FIELDS, (b"connection", b"close")],
+        }
+        self._write_body(FAILURE_BODY, is_last=True)
+
+
+async def answer_server_options(scope: Scope, receive: object, send: Callable[[Message], Awaitable[None]]) -> None:
+    """`OPTIONS *` asks about the server, not about a site (RFC 9110 9.3.7): a ping, answered without looking one up."""
+    await send({"type": "http.response.start", "status": HTTPStatus.NO_CONTENT.value, "headers": []})
+    await send({"type": "http.response.body", "body": b""})

@@ -1,0 +1,36 @@
+"""How much of everything a client may send, and how long it may take. The defaults are an edge's."""
+
+from dataclasses import dataclass
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+
+@dataclass(frozen=True, slots=True)
+class HttpLimits:
+    """Of one listener. A window is a stretch of time in which at least that many bytes must move."""
+
+    target_bytes_max: int = 16 * KIB
+    header_bytes_max: int = 32 * KIB
+    header_count_max: int = 100
+    body_bytes_max: int = 100 * MIB
+    chunk_extension_bytes_max: int = 4 * KIB
+    """All chunk extensions of one body together; nothing is known that uses them."""
+    trailer_bytes_max: int = 8 * KIB
+
+    requests_count_max: int = 100_000
+    """On one connection. Generous: it only keeps a connection from outliving a rebalancing of the workers."""
+    buffered_bytes_max: int = 64 * KIB
+    """Of a request's body, or of pipelined requests, before the socket isn't read any more."""
+    drained_bytes_max: int = 256 * KIB
+    """Of a body that the application left unread, to save the connection; with more to come it is closed."""
+
+    head_s: float = 10.0
+    """From a head's first byte to its last; what trickles in between buys no time."""
+    idle_s: float = 60.0
+    window_s: float = 20.0
+    window_bytes_min: int = 4 * KIB
+    linger_s: float = 5.0
+    """How long a refused client may go on sending, so that it gets to read why."""
+    linger_bytes_max: int = 128 * MIB

@@ -1,0 +1,361 @@
+"""Door 1: a connection. uvicorn's accept loop and lifecycle, our own strict reading of HTTP/1.1 (router.http1).
+
+    bytes -> RequestReader -> head -> Exchange -> the ASGI application -> bytes
+                     \\-> Refused -> one answer, nothing after it is parsed, the connection ends
+
+One request at a time: while one is being answered, the next ones wait unparsed, and past a bound unread. One
+deadline at a time, by phase: idle, in a head, in a message (body or answer must move), lingering. Nothing that a
+client says of proxies is believed here. docs/decisions/0003-strict-http.md says why this isn't uvicorn's own class.
+"""
+
+import asyncio
+from enum import Enum, auto
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import unquote_to_bytes
+
+from uvicorn.config import Config
+from uvicorn.protocols.utils import get_local_addr, get_remote_addr
+from uvicorn.server import ServerState
+
+from router.deadline import Deadline
+from router.exchange import AsgiApp, Exchange, Scope, answer_server_options
+from router.http1.head import RequestHead
+from router.http1.limits import HttpLimits
+from router.http1.refusal import Refused, bad_request, render_refusal
+from router.http1.request_reader import RequestReader
+
+ASGI_VERSIONS: Final = {"version": "3.0", "spec_version": "2.3"}
+
+
+class Phase(Enum):
+    """What a connection is doing, which says what its deadline means."""
+
+    IDLE = auto()  # nothing of a request is here
+    HEAD = auto()  # a part of a head is here
+    MESSAGE = auto()  # a request is being answered, or the rest of its body drained
+    CLOSING = auto()  # the last answer is on its way out
+    LINGERING = auto()  # the same, and the client may still be sending what nobody reads
+
+
+def strict_protocol(limits: HttpLimits) -> type[asyncio.Protocol]:
+    """The class to pass to `uvicorn.Config(http=…)`; uvicorn makes one of it for each connection."""
+
+    class LimitedProtocol(StrictProtocol):
+        def __init__(
+            self,
+            config: Config,
+            server_state: ServerState,
+            app_state: dict[str, Any],
+            _loop: asyncio.AbstractEventLoop | None = None,
+        ) -> None:
+            super().__init__(config, server_state, app_state, limits)
+
+    return LimitedProtocol
+
+
+class StrictProtocol(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(
+        self, config: Config, server_state: ServerState, app_state: dict[str, Any], limits: HttpLimits
+    ) -> None:
+        self._app: AsgiApp = config.loaded_app
+        self._root_path = config.root_path
+        self._server_state = server_state
+        self._app_state = app_state
+        self._limits = limits
+        self._loop = asyncio.get_running_loop()
+        self._deadline = Deadline(self._loop, self._deadline_passed)
+
+        # The connection
+        self._transport: asyncio.Transport
+        self._client: tuple[str, int] | None = None
+        self._server: tuple[str, int | None] | None = None
+        self._scheme = "http"
+        self._phase = Phase.IDLE
+        self._reader = RequestReader(limits)
+        self._requests_count = 0
+        self._is_draining = False
+        self._client_has_ended = False
+
+        # Flow
+        self._is_read_paused = False
+        self.is_write_paused = False
+        self._writable: asyncio.Future[None] | None = None
+        self._received_bytes = 0
+        self._written_bytes = 0
+        self._received_bytes_before = 0  # the window
+        self._sent_bytes_before = 0
+        self._lingered_bytes = 0
+
+        # The request
+        self._exchange: Exchange | None = None
+        self._body_was_wanted = False
+
+    # What the loop calls
+
+    def connection_made(  # type: ignore[override]  # typeshed says BaseTransport; uvloop's is no asyncio.Transport
+        self, transport: asyncio.Transport
+    ) -> None:
+        self._transport = transport
+        self._server = get_local_addr(transport)
+        self._client = get_remote_addr(transport)
+        self._scheme = "https" if transport.get_extra_info("sslcontext") else "http"
+        self._server_state.connections.add(self)  # type: ignore[arg-type]  # the union lists uvicorn's own classes
+        self._deadline.set(self._limits.idle_s)
+
+    def data_received(self, data: bytes) -> None:
+        self._received_bytes += len(data)
+        if self._phase is Phase.LINGERING or self._phase is Phase.CLOSING:
+            self._discard(len(data))
+            return
+        self._reader.receive(data)
+        self._advance()
+
+    def eof_received(self) -> bool:
+        """Keeps the way back open while an answer is owed: half-closed clients wait for it (RFC 9112 9.6)."""
+        self._client_has_ended = True
+        if self._phase is Phase.HEAD or (self._phase is Phase.MESSAGE and not self._reader.body_is_complete):
+            self._refuse(bad_request("the connection ended within a request"))
+        return self._phase in (Phase.MESSAGE, Phase.CLOSING)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._phase = Phase.CLOSING
+        self._deadline.close()
+        self._server_state.connections.discard(self)
+        if self._exchange is not None:
+            self._exchange.disconnect()
+        self.resume_writing()
+
+    def pause_writing(self) -> None:
+        self.is_write_paused = True
+        self._begin_window()
+
+    def resume_writing(self) -> None:
+        self.is_write_paused = False
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+
+    # What uvicorn's server calls
+
+    def shutdown(self) -> None:
+        """The worker is to end: an idle connection closes now, another after its answer."""
+        self._is_draining = True
+        if self._phase is Phase.IDLE or self._phase is Phase.LINGERING:
+            self._close()
+        elif self._exchange is not None:
+            self._exchange.keep_alive = False
+
+    # What the exchange calls
+
+    @property
+    def default_headers(self) -> list[tuple[bytes, bytes]]:
+        return self._server_state.default_headers
+
+    def write(self, data: bytes | memoryview) -> None:
+        self._written_bytes += len(data)
+        self._transport.write(data)
+
+    async def drained(self) -> None:
+        while self.is_write_paused:
+            if self._writable is None or self._writable.done():
+                self._writable = self._loop.create_future()
+            await asyncio.shield(self._writable)
+
+    def body_wanted(self) -> None:
+        if not self._body_was_wanted:
+            self._body_was_wanted = True
+            self._begin_window()
+        self._resume_reading()
+
+    def may_keep_alive(self) -> bool:
+        assert self._exchange is not None
+        left = self._reader.body_bytes_left
+        if left == 0:
+            return True
+        return left is not None and left <= self._limits.drained_bytes_max and not self._exchange.awaits_continue
+
+    def answered(self, *, keep_alive: bool) -> None:
+        self._server_state.total_requests += 1
+        if self._phase is not Phase.MESSAGE:
+            return
+        if not keep_alive:
+            self._end()
+            return
+        self._resume_reading()
+        if not self._reader.body_is_complete:
+            self._begin_window()
+        self._advance()
+
+    def abort(self) -> None:
+        self._phase = Phase.CLOSING
+        self._transport.abort()
+
+    # From bytes to requests
+
+    def _advance(self) -> None:
+        """As far as the bytes here go; the only place that asks the reader."""
+        reader = self._reader
+        try:
+            while True:
+                exchange = self._exchange
+                if not reader.body_is_complete:
+                    part = reader.next_body_part()
+                    assert exchange is not None
+                    exchange.feed(part, is_last=reader.body_is_complete)
+                    if not reader.body_is_complete:
+                        break
+                elif exchange is not None and not exchange.is_answered:
+                    break
+                else:
+                    self._exchange = None
+                    head = reader.next_head()
+                    if head is None:
+                        break
+                    self._begin_exchange(head)
+        except Refused as refused:
+            self._refuse(refused)
+        else:
+            self._settle()
+
+    def _begin_exchange(self, head: RequestHead) -> None:
+        self._phase = Phase.MESSAGE
+        self._deadline.clear()
+        self._requests_count += 1
+        is_last = self._is_draining or self._requests_count >= self._limits.requests_count_max
+        self._body_was_wanted = False
+        self._exchange = Exchange(self, head, keep_alive=head.keep_alive and not is_last)
+        app = answer_server_options if head.path == b"*" else self._app
+        task = self._loop.create_task(self._exchange.run(app, self._scope(head)))
+        self._server_state.tasks.add(task)
+        task.add_done_callback(self._server_state.tasks.discard)
+
+    def _scope(self, head: RequestHead) -> Scope:
+        return {
+            "type": "http",
+            "asgi": ASGI_VERSIONS,
+            "http_version": "1.1" if head.minor_version == 1 else "1.0",
+            "server": self._server,
+            "client": self._client,
+            "scheme": self._scheme,
+            "root_path": self._root_path,
+            "method": head.method,
+            "path": self._root_path + unquote_to_bytes(head.path).decode("utf-8", "replace"),
+            "raw_path": head.path,
+            "query_string": head.query or b"",
+            "headers": head.fields,
+            "state": self._app_state.copy(),
+        }
+
+    def _settle(self) -> None:
+        """After all that could be done with the bytes here: what to wait for, how long, and whether to read on."""
+        exchange = self._exchange
+        if exchange is None:
+            self._settle_between_requests()
+        elif (
+            exchange.buffered_bytes > self._limits.buffered_bytes_max
+            or self._reader.buffered_bytes > self._limits.buffered_bytes_max
+        ) and not self._is_read_paused:
+            self._is_read_paused = True
+            self._transport.pause_reading()
+
+    def _settle_between_requests(self) -> None:
+        if not self._reader.in_head:
+            if self._client_has_ended or self._is_draining:
+                self._close()
+                return
+            self._phase = Phase.IDLE
+            self._deadline.set(self._limits.idle_s)
+        elif self._client_has_ended:
+            self._refuse(bad_request("the connection ended within a request"))
+        elif self._phase is not Phase.HEAD:
+            self._phase = Phase.HEAD
+            self._deadline.set(self._limits.head_s)
+
+    def _resume_reading(self) -> None:
+        if self._is_read_paused and not self._transport.is_closing():
+            self._is_read_paused = False
+            self._transport.resume_reading()
+
+    # The end
+
+    def _refuse(self, refused: Refused) -> None:
+        """One answer, unless the request has got one; nothing after it is parsed."""
+        exchange = self._exchange
+        if exchange is None or not exchange.has_started_answer:
+            is_head = self._reader.method == b"HEAD" or (exchange is not None and exchange.is_for_head)
+            if exchange is not None:
+                exchange.disconnect()
+            self.write(render_refusal(refused, self.default_headers, with_body=not is_head))
+            self._linger()
+        elif exchange.is_answered:
+            self._linger()
+        else:
+            # Half an answer is out. Its request was never whole, so tearing it off is honest, and the only bound.
+            exchange.disconnect()
+            self.abort()
+
+    def _end(self) -> None:
+        """After the last answer."""
+        if self._client_has_ended or (self._reader.body_is_complete and not self._reader.buffered_bytes):
+            self._close()
+        else:
+            self._linger()
+
+    def _close(self) -> None:
+        self._phase = Phase.CLOSING
+        self._transport.close()
+        if self._transport.get_write_buffer_size():
+            self._begin_window()
+        else:
+            self._deadline.clear()
+
+    def _linger(self) -> None:
+        """Closes our side and discards the client's: a close with bytes unread would be a reset, and a reset takes
+        from the client the answer that it hasn't read yet (RFC 9112 9.6)."""
+        if self._client_has_ended or self._transport.is_closing():
+            self._close()
+            return
+        self._phase = Phase.LINGERING
+        self._transport.write_eof()
+        self._resume_reading()
+        self._deadline.set(self._limits.linger_s)
+
+    def _discard(self, bytes_count: int) -> None:
+        self._lingered_bytes += bytes_count
+        if self._lingered_bytes > self._limits.linger_bytes_max:
+            self.abort()
+
+    # Deadlines
+
+    def _begin_window(self) -> None:
+        self._received_bytes_before = self._received_bytes
+        self._sent_bytes_before = self._written_bytes - self._transport.get_write_buffer_size()
+        self._deadline.set(self._limits.window_s)
+
+    def _deadline_passed(self) -> None:
+        unsent_bytes = self._transport.get_write_buffer_size()
+        if self._phase is Phase.HEAD:
+            self._refuse(Refused(HTTPStatus.REQUEST_TIMEOUT, "the request's head took too long"))
+        elif unsent_bytes:
+            sent_bytes = self._written_bytes - unsent_bytes
+            if sent_bytes - self._sent_bytes_before < self._limits.window_bytes_min:
+                self.abort()
+            else:
+                self._begin_window()
+        elif self._phase is Phase.MESSAGE:
+            self._look_at_body()
+        else:
+            self._close()
+
+    def _look_at_body(self) -> None:
+        exchange = self._exchange
+        if exchange is None or self._reader.body_is_complete:
+            return
+        if not (exchange.is_awaiting_body or exchange.is_answered):
+            self._begin_window()  # it is the application that we wait for
+        elif self._received_bytes - self._received_bytes_before < self._limits.window_bytes_min:
+            self._refuse(Refused(HTTPStatus.REQUEST_TIMEOUT, "the request's body took too long"))
+        else:
+            self._begin_window()
