@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from asset_server.manifest import Manifest
+from control_plane.catalogue import outline_of
 from control_plane.kept_assets import DAY_S
 from control_plane.plane import ControlPlane
 from router.kv.schema import Database
 from router.kv.store import Snapshot, Transaction
 from router.pipeline import Pipeline
-from router.records import Deployment, JsonObject, decode_record
+from router.records import JsonObject
 
 UPLOAD_AGE_S: Final = DAY_S
 """An upload that no deployment has claimed after a day belongs to a deploy that was given up."""
@@ -64,7 +65,7 @@ def collect(plane: ControlPlane, *, is_dry_run: bool = False, upload_age_s: floa
             plane.commit_from_thread(lambda transaction: remove_manifests(transaction, unused))
             for bundle in bundles:
                 plane.bundles.remove(bundle)
-            files_removed = plane.blobs.collect(in_use.blobs, before_s=before_s)
+            files_removed = plane.blobs.collect(in_use.blobs, before_s=before_s) + plane.bundles.remove_drafts(before_s)
     return CollectionReport(
         is_dry_run=is_dry_run,
         manifests_removed=len(unused),
@@ -79,9 +80,9 @@ def read_in_use(snapshot: Snapshot) -> InUse:
     manifests: set[str] = set()
     bundles: set[str | None] = set()
     for _, value in snapshot.scan(Database.DEPLOYMENTS):
-        deployment = decode_record(Deployment, value)
-        manifests.add(deployment.manifest)
-        bundles.add(deployment.bundle)
+        outline = outline_of(value)
+        manifests.add(outline.manifest)
+        bundles.add(outline.bundle)
     for database in (Database.ROUTES, Database.PIPELINES):
         for _, value in snapshot.scan(database):
             pipeline = Pipeline.parse(bytes(value))

@@ -17,9 +17,9 @@ from control_plane.assets import scope_of
 from control_plane.catalogue import put_site, read_site
 from control_plane.clock import Clock
 from control_plane.deploy_form import DeployForm
-from control_plane.errors import FunctionRefused, ManifestRefused
+from control_plane.errors import FunctionRefused, ManifestRefused, ProductionBranchChanged
 from control_plane.plane import ControlPlane
-from functions.bundle import BundleRefused, parse_bundle
+from functions.bundle import BundleRefused
 from functions.routes_json import RoutesJson, RoutesJsonRefused
 from router.kv.store import Transaction
 from router.records import Deployment, Environment, JsonObject, Site
@@ -77,6 +77,8 @@ def deploy(plane: ControlPlane, site: Site, form: DeployForm, *, begun_order: in
 
         def commit(transaction: Transaction) -> Published:
             fresh = read_site(transaction, site.site_no)
+            if environment_of(fresh, form) != environment:
+                raise ProductionBranchChanged(fresh.production_branch)
             stored = replace(draft, manifest=put_manifest(transaction, encoded))
             return add_deployment(plane, transaction, fresh, stored, is_forced=form.is_forced)
 
@@ -163,10 +165,9 @@ def store_function(plane: ControlPlane, site: Site, form: DeployForm, environmen
     if form.worker is None:
         return None
     try:
-        parse_bundle(form.worker)
+        return plane.bundles.put(form.worker, function_settings(site, environment))
     except BundleRefused as error:
         raise FunctionRefused(f"_worker.bundle: {error}") from None
-    return plane.bundles.put(form.worker, function_settings(site, environment))
 
 
 def function_settings(site: Site, environment: Environment) -> Mapping[str, object]:

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 from control_plane.activation import next_order
 from control_plane.catalogue import (
-    deployments_newest_first,
+    deployment_values_newest_first,
     find_deployment,
+    outline_of,
     put_deployment,
     read_site,
 )
@@ -15,10 +16,12 @@ from control_plane.documents import log_lines
 from control_plane.endpoints import SiteCall
 from control_plane.envelope import Page
 from control_plane.errors import NotRollbackable, ValueRefused
+from control_plane.multipart import parse_form
 from control_plane.plane import ControlPlane
+from control_plane.request_bodies import FORM_BYTES_MAX
 from control_plane.shown import shown_deployment
 from router.kv.store import Snapshot, Transaction
-from router.records import Deployment, JsonObject, Site
+from router.records import Deployment, JsonObject, Site, decode_record
 
 
 async def list_deployments(plane: ControlPlane, call: SiteCall) -> Page:
@@ -32,21 +35,23 @@ async def list_deployments(plane: ControlPlane, call: SiteCall) -> Page:
         first, documents, count = (page - 1) * per_page, [], 0
         with plane.store.read() as snapshot:
             site = read_site(snapshot, call.site.site_no)
-            for deployment in deployments_newest_first(snapshot, site.site_no):
-                if environment in ("", deployment.environment):
-                    if first <= count < first + per_page:
-                        documents.append(deployment_document(plane, snapshot, site, deployment))
-                    count += 1
+            for value in deployment_values_newest_first(snapshot, site.site_no):
+                if environment not in ("", outline_of(value).environment):
+                    continue
+                if first <= count < first + per_page:
+                    documents.append(deployment_document(plane, snapshot, site, decode_record(Deployment, value)))
+                count += 1
         return Page(documents, page=page, per_page=per_page, total_count=count)
 
     return await plane.heavily(read)
 
 
 async def create_deployment(plane: ControlPlane, call: SiteCall) -> JsonObject:
-    parts = await call.form()
+    body = await call.body(bytes_max=FORM_BYTES_MAX)
+    content_type = call.request.headers.get("content-type", "")
 
     def create() -> JsonObject:
-        form = DeployForm.parse(parts)
+        form = DeployForm.parse(parse_form(body, content_type))
         begun_order = plane.orders.take(call.site.site_no, form.manifest.values())
         published = deploy(plane, call.site, form, begun_order=begun_order)
         with plane.store.read() as snapshot:

@@ -15,9 +15,8 @@ from starlette.responses import Response
 from control_plane.catalogue import find_site, read_site
 from control_plane.envelope import render_success
 from control_plane.errors import BodyUnreadable, Forbidden, Unauthenticated, UnknownProject, ValueRefused
-from control_plane.multipart import parse_form
 from control_plane.plane import ControlPlane
-from control_plane.request_bodies import FORM_BYTES_MAX, JSON_BYTES_MAX, Held, parse_json, read_body
+from control_plane.request_bodies import JSON_BYTES_MAX, Held, parse_json, read_body
 from control_plane.tokens import Access, TokenRecord
 from control_plane.upload_token import UploadGrant
 from router.records import JsonObject, Site
@@ -45,10 +44,6 @@ class Call:
         if not isinstance(value, dict):
             raise BodyUnreadable("the body must be a JSON object")
         return value
-
-    async def form(self) -> dict[str, bytes]:
-        body = await self.body(bytes_max=FORM_BYTES_MAX)
-        return parse_form(body, self.request.headers.get("content-type", ""))
 
     def path(self, name: str) -> str:
         value: str = self.request.path_params[name]

@@ -27,6 +27,7 @@ from control_plane.errors import (
     StorageFull,
     UnknownRoute,
 )
+from functions.bundle import BundleStoreFull
 from router.kv.store import StoreDamaged, StoreError, StoreFull
 from router.pipeline import PipelineUnreadable
 from router.records import RecordUnreadable
@@ -41,7 +42,7 @@ JSON_HEADERS: Final = {
 }
 
 TRANSLATED: Final[tuple[type[Exception], ...]] = (
-    ApiError, HTTPException, BlobStoreFull, StoreError, OSError,
+    ApiError, HTTPException, StoreError, BlobStoreFull, BundleStoreFull, OSError,
     StoreInconsistent, RecordUnreadable, PipelineUnreadable, ManifestCorrupt,
     Exception,
 )  # fmt: skip
@@ -93,7 +94,7 @@ def translate(error: Exception) -> ApiError:
             return MethodRefused((error.headers or {}).get("Allow", "another method"))
         case HTTPException():
             return BodyUnreadable(error.detail)
-        case StoreFull() | BlobStoreFull():
+        case StoreFull() | BlobStoreFull() | BundleStoreFull():
             return StorageFull()
         case StoreDamaged() | StoreInconsistent() | RecordUnreadable() | PipelineUnreadable() | ManifestCorrupt():
             return StorageDamaged()

@@ -5,7 +5,7 @@
     ├─ who may not             Unauthenticated 401, Forbidden 403, UploadTokenRefused 401
     ├─ what isn't there        UnknownRoute 404, MethodRefused 405, UnknownProject 404, UnknownDeployment 404,
     │                          UnknownDomain 404, UnknownToken 404
-    ├─ what stands against it  NameTaken 409, DomainTaken 409, DeploymentInUse 409, NotRollbackable 409
+    ├─ what stands against it  NameTaken, DomainTaken, DeploymentInUse, NotRollbackable, ProductionBranchChanged: 409
     ├─ what a deploy lacks     ManifestMissing 400, ManifestRefused 400, AssetRefused 400, FunctionRefused 400
     └─ what we lack            StorageFull 507, StorageFailed 503, Busy 503, StorageDamaged 500, Defect 500
 
@@ -150,6 +150,15 @@ class DeploymentInUse(ApiError):
 
 class NotRollbackable(ApiError):
     status, code = 409, 8000039
+
+
+class ProductionBranchChanged(ApiError):
+    """While a deploy was under way, so that it was made for another environment than it would now go to."""
+
+    status, code = 409, 8000040
+
+    def __init__(self, branch: str) -> None:
+        super().__init__(f"the project's production branch has just become {branch}; deploy again")
 
 
 class ManifestMissing(ApiError):

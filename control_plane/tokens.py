@@ -118,7 +118,7 @@ class TokenDesk:
 
     def ensure_admin(self, transaction: Transaction, path: Path) -> None:
         """There is always a token that may do all: when the store has none, that of `path`, or a new one put there."""
-        if any(record.may(Access.ADMIN, site_no=None) and record.site_no is None for record in all_tokens(transaction)):
+        if any(record.may(Access.ADMIN, site_no=None) for record in all_tokens(transaction)):
             return
         text = read_secret(path) if path.exists() else ""
         if TOKEN.fullmatch(text) is not None:

@@ -6,6 +6,10 @@ from pathlib import Path
 import pytest
 
 from control_plane.branch_slug import slug_candidates
+from control_plane.catalogue import find_site
+from control_plane.deploy import deploy
+from control_plane.deploy_form import DeployForm
+from control_plane.errors import ProductionBranchChanged
 from control_plane.tokens import Access
 from tests.control_plane.client import PAGES_DOMAIN, Api, FakeTime, hashes_of, host_of, open_plane
 
@@ -322,3 +326,15 @@ async def test_difference_16_no_days_keep_nothing(api: Api) -> None:
 async def test_difference_16_the_days_are_0_to_30(api: Api, body: dict[str, object]) -> None:
     await api.create()
     assert (await api.call("PATCH", "/onehop/v1/sites/example", body)).status == 400
+
+
+async def test_a_production_branch_that_changes_during_a_deploy_is_a_conflict_and_never_a_mix_up(api: Api) -> None:
+    await api.create()
+    await api.upload(V1, await api.upload_token())
+    with api.plane.store.read() as snapshot:
+        site = find_site(snapshot, "example")
+    assert site is not None
+    await api.call("PATCH", "/example", {"production_branch": "trunk"})
+    with pytest.raises(ProductionBranchChanged):
+        deploy(api.plane, site, DeployForm(manifest=hashes_of(V1), branch="main"), begun_order=None)
+    assert api.hosts() == 0
