@@ -22,6 +22,7 @@ from typing import Final
 from blake3 import blake3
 
 from onehop.api_client import ACCOUNT, PAGES_API, ApiAccess, ApiClient, ApiRefused
+from onehop.config import DATA_DEFAULT, Config
 from onehop.deploy_client import CODE_UNKNOWN_PROJECT, DeployOptions, deploy_folder
 from onehop.deploy_folder import read_folder
 from onehop.output import Watcher
@@ -157,9 +158,13 @@ def digest_of(root: Path) -> str:
 
 def first_deploy_lines(server: RunningServer) -> list[str]:
     """What to type, in another terminal, for a first deploy of one's own: by our client, or by wrangler."""
+    own = [f"{quoted(command_path())} deploy ./public --project my-site"]
+    if server.data != (Path.cwd() / DATA_DEFAULT).resolve():
+        own.insert(0, f"ONEHOP_DATA={quoted(server.data)}")
+    if server.api_url != f"http://127.0.0.1:{Config().api_port}":
+        own.insert(0, f"ONEHOP_API_URL={server.api_url}")
     return [
-        f"ONEHOP_API_URL={server.api_url} ONEHOP_DATA={quoted(server.data)} "
-        f"{quoted(command_path())} deploy ./public --project my-site",
+        " ".join(own),
         "",
         f"CLOUDFLARE_API_BASE_URL={server.api_url}{PAGES_API} CLOUDFLARE_ACCOUNT_ID={ACCOUNT} \\",
         f'CLOUDFLARE_API_TOKEN="$(cat {quoted(server.token_file)})" \\',
@@ -168,8 +173,9 @@ def first_deploy_lines(server: RunningServer) -> list[str]:
 
 
 def command_path() -> Path:
-    """The `onehop` that belongs to this interpreter."""
-    return Path(sys.executable).with_name("onehop")
+    """The `onehop` that belongs to this interpreter, as short as it can be told from here."""
+    path = Path(sys.executable).with_name("onehop")
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def quoted(path: Path) -> str:

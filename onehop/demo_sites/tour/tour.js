@@ -14,15 +14,13 @@ function kilobytes(bytes) {
 }
 
 async function weigh(path) {
-  const measured = [];
-  for (const url of [`${path}?weighed=${Date.now()}`]) {
-    await (await fetch(url, { cache: "no-store" })).arrayBuffer();
-    const entry = performance.getEntriesByName(new URL(url, location).href).at(-1);
-    if (entry && entry.decodedBodySize) {
-      measured.push(`${kilobytes(entry.encodedBodySize)} travelled, ${kilobytes(entry.decodedBodySize)} arrived`);
-    }
-  }
-  return measured;
+  // An address of its own, so that the measurement found is this one's.
+  const url = new URL(`${path}?weighed=${Date.now()}`, location);
+  await (await fetch(url, { cache: "no-store" })).arrayBuffer();
+  const entry = performance.getEntriesByName(url.href).at(-1);
+  return entry?.decodedBodySize
+    ? [`${kilobytes(entry.encodedBodySize)} travelled`, `${kilobytes(entry.decodedBodySize)} arrived`]
+    : [];
 }
 
 async function ask(button, output) {
@@ -37,8 +35,7 @@ async function ask(button, output) {
     response = await fetch(path, { headers: { "If-None-Match": etag }, cache: "no-store" });
     lines.push(`again  ${response.status}, ${kilobytes((await response.arrayBuffer()).byteLength)}`);
   } else {
-    const took = (performance.now() - started).toFixed(1);
-    lines.push(`GET ${path}  →  ${response.status} in ${took} ms`);
+    lines.push(`GET ${path}`, `${response.status} in ${(performance.now() - started).toFixed(1)} ms`);
     if (response.redirected) {
       lines.push(`redirected to ${new URL(response.url).pathname}`);
     }
