@@ -1,32 +1,41 @@
 """From raw Host bytes to a pipeline: a cached decision, or one keyed-hash look-up.
 
 Known hosts are cached by the bytes that clients send. Unknown ones are cached apart, so that a flood of names can't
-push real hosts out. The change feed evicts what a deploy changed; with nothing changed a request costs one dict
-look-up and, at most every LOOK_EVERY_S, one read of the store's last transaction id.
+push real hosts out; nor can a flood of one host's spellings (case, ports), of which few are kept. The change feed
+evicts what a deploy changed. With nothing changed a request costs one dict look-up and, at most every LOOK_EVERY_S,
+one read of the store's last transaction id.
+
+A decision is made within one snapshot: the live keys, by the store's word, and the route under them are of one commit.
+What is cached may be LOOK_EVERY_S old.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from time import perf_counter_ns
 from typing import Final, Literal
 
 from lru import LRU
 
+from router.hashed import find_route, live_ring
 from router.hashing import KeyRing
 from router.hostname import Hostname
-from router.kv.feed import Change
-from router.kv.schema import FEED_SEQ, Database
+from router.key_files import RING_KEY, KeysRefused
+from router.kv.errors import StoreDamaged, StoreError
+from router.kv.feed import EVERYTHING_CHANGED
+from router.kv.feed_reader import FeedReader
+from router.kv.schema import Database
 from router.kv.store import Snapshot, Store
 from router.pipeline import Pipeline, PipelineUnreadable
 from router.site_names import SiteNames
 
-KNOWN_MAX: Final = 100_000
+KNOWN_MAX: Final = 50_000  # about 40 MB when full
 UNKNOWN_MAX: Final = 10_000
+SPELLINGS_MAX: Final = 8  # of one host: its name with and without a port is what browsers send
 LOOK_EVERY_S: Final = 0.02
 
 
 class RouteDamaged(Exception):
-    """A stored route can't be read."""
+    """A stored route can't be read. That host's requests fail; nothing of it is cached."""
 
     def __init__(self, hostname: Hostname, reason: str) -> None:
         super().__init__(f"the route of {hostname.name} can't be read: {reason}")
@@ -35,7 +44,7 @@ class RouteDamaged(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A host's decision. `scheme` is how it was found."""
+    """A host's decision. `scheme` is how it was found; `route_keys` are its hashes under every live key."""
 
     hostname: Hostname
     pipeline: Pipeline
@@ -52,73 +61,41 @@ class Unknown:
 
 @dataclass(slots=True)
 class ResolveCounts:
+    """Only ever grow. `misses` went to the store: `unknown` of them found nothing, `damaged` nothing that can be read.
+    `evictions` are decisions that a change named; `reloads` are changes that emptied the cache."""
+
     hits: int = 0
     unknown_hits: int = 0
     misses: int = 0
+    unknown: int = 0
+    damaged: int = 0
     evictions: int = 0
     reloads: int = 0
 
 
-class FeedReader:
-    """Follows the feed from where it stood when this was made."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._txn_id = store.last_txn_id()
-        with store.read() as snapshot:
-            self._seq = last_seq(snapshot)
-
-    def changes(self) -> Change | None:
-        """What happened since the last call, as one; None for nothing, `everything` for having fallen behind."""
-        txn_id = self._store.last_txn_id()
-        if txn_id == self._txn_id:
-            return None
-        self._txn_id = txn_id
-        route_keys: set[bytes] = set()
-        policy = rotated = everything = False
-        with self._store.read() as snapshot:
-            seq = last_seq(snapshot)
-            first = next(snapshot.scan(Database.FEED), None)
-            if first is not None and FEED_SEQ.unpack(first[0])[0] > self._seq + 1:
-                everything = True
-            else:
-                for _, value in snapshot.scan(Database.FEED, after=FEED_SEQ.pack(self._seq)):
-                    change = Change.parse(value)
-                    route_keys |= change.route_keys
-                    policy |= change.policy
-                    rotated |= change.keys_rotated
-                    everything |= change.everything
-        if seq == self._seq:
-            return None
-        self._seq = seq
-        return Change(frozenset(route_keys), policy=policy, keys_rotated=rotated, everything=everything)
-
-
-def last_seq(snapshot: Snapshot) -> int:
-    last = next(snapshot.scan(Database.FEED, reverse=True), None)
-    return 0 if last is None else int(FEED_SEQ.unpack(last[0])[0])
-
-
 class Resolver:
-    """One process's decisions. `read_keys` gives the key ring as it stands now."""
+    """One process's decisions. `read_keys` reads the key ring's file; it is asked again when the live keys change."""
 
     def __init__(
         self, store: Store, *, read_keys: Callable[[], KeyRing], names: SiteNames, now_s: Callable[[], float]
     ) -> None:
+        """Raises KeysRefused."""
         self._store = store
         self._read_keys = read_keys
         self._names = names
         self._now_s = now_s
-        self._keys = read_keys()
         self._feed = FeedReader(store)
         self._look_at_s = 0.0
-        self._hosts_of: dict[bytes, set[bytes]] = {}
-        self._known: LRU[bytes, Resolved] = LRU(KNOWN_MAX, callback=self._forget_keys)
+        self._spellings: dict[bytes, tuple[bytes, ...]] = {}
+        self._known: LRU[bytes, Resolved] = LRU(KNOWN_MAX, callback=self._forget_spelling)
         self._unknown: LRU[bytes, Unknown] = LRU(UNKNOWN_MAX)
         self.counts = ResolveCounts()
+        with store.read() as snapshot:
+            self._live_ids = snapshot.get(Database.META, RING_KEY)
+            self._keys = live_ring(snapshot, read_keys())
 
     def resolve(self, host: bytes) -> Resolved | Unknown:
-        """Raises HostRefused, RouteDamaged."""
+        """Raises HostRefused, RouteDamaged, StoreError."""
         now_s = self._now_s()
         if now_s >= self._look_at_s:
             self._look_at_s = now_s + LOOK_EVERY_S
@@ -140,60 +117,77 @@ class Resolver:
             self._evict(resolved.route_keys)
         self._unknown.pop(host, None)
 
+    # -- deciding ------------------------------------------------------------------------------------------------
+
     def _decide(self, host: bytes) -> Resolved | Unknown:
         self.counts.misses += 1
         hostname = Hostname.parse(host)
-        route_keys = self._keys.route_keys(hostname)
-        with self._store.read() as snapshot:
-            pipeline = self._look_up(snapshot, hostname, route_keys)
+        try:
+            with self._store.read() as snapshot:
+                route_keys = self._live_keys(snapshot).route_keys(hostname)
+                value = find_route(snapshot, route_keys)
+            pipeline = Pipeline.parse(value) if value is not None else None
+        except (PipelineUnreadable, KeysRefused, StoreDamaged) as error:
+            self.counts.damaged += 1
+            raise RouteDamaged(hostname, str(error)) from None
         if pipeline is None:
+            self.counts.unknown += 1
             unknown = self._unknown[host] = Unknown(hostname)
             return unknown
         resolved = Resolved(hostname, pipeline, route_keys)
-        self._known[host] = resolved
-        for route_key in route_keys:
-            self._hosts_of.setdefault(route_key, set()).add(host)
+        self._remember(host, resolved)
         return resolved
 
-    def _look_up(self, snapshot: Snapshot, hostname: Hostname, route_keys: tuple[bytes, ...]) -> Pipeline | None:
-        for route_key in route_keys:
-            value = snapshot.get(Database.ROUTES, route_key)
-            if value is not None:
-                try:
-                    return Pipeline.parse(value)
-                except PipelineUnreadable as error:
-                    raise RouteDamaged(hostname, str(error)) from None
-        return None
+    def _live_keys(self, snapshot: Snapshot) -> KeyRing:
+        live_ids = snapshot.get(Database.META, RING_KEY)
+        if live_ids != self._live_ids:
+            self._keys = live_ring(snapshot, self._read_keys())
+            self._live_ids = live_ids
+        return self._keys
+
+    def _remember(self, host: bytes, resolved: Resolved) -> None:
+        spellings = self._spellings.get(resolved.route_keys[0], ())
+        if len(spellings) >= SPELLINGS_MAX:
+            self._known.pop(spellings[0])
+            self._forget_spelling(spellings[0], resolved)
+        self._known[host] = resolved
+        for route_key in resolved.route_keys:
+            self._spellings[route_key] = (*self._spellings.get(route_key, ()), host)
+
+    # -- following the store -------------------------------------------------------------------------------------
 
     def _follow(self) -> None:
-        change = self._feed.changes()
+        try:
+            change = self._feed.changes_since_last_look()
+        except StoreError:
+            change = EVERYTHING_CHANGED  # whatever it was, nothing that is cached can be trusted
         if change is None:
             return
-        if change.keys_rotated:
-            self._keys = self._read_keys()
         if change.everything or change.keys_rotated or change.policy:
             self.counts.reloads += 1
             self._known.clear()
-            self._hosts_of.clear()
+            self._spellings.clear()
         else:
             self._evict(change.route_keys)
-        self._unknown.clear()
+        if change.everything or change.keys_rotated or change.policy or change.route_keys:
+            self._unknown.clear()
 
-    def _evict(self, route_keys: "frozenset[bytes] | tuple[bytes, ...]") -> None:
+    def _evict(self, route_keys: Iterable[bytes]) -> None:
         for route_key in route_keys:
-            for host in tuple(self._hosts_of.get(route_key, ())):
+            for host in self._spellings.get(route_key, ()):
                 resolved = self._known.pop(host, None)
-                self.counts.evictions += 1
                 if resolved is not None:
-                    self._forget_keys(host, resolved)
+                    self._forget_spelling(host, resolved)
+                    self.counts.evictions += 1
 
-    def _forget_keys(self, host: bytes, resolved: Resolved) -> None:
+    def _forget_spelling(self, host: bytes, resolved: Resolved) -> None:
+        """Also called by the LRU for what it pushes out."""
         for route_key in resolved.route_keys:
-            hosts = self._hosts_of.get(route_key)
-            if hosts is not None:
-                hosts.discard(host)
-                if not hosts:
-                    del self._hosts_of[route_key]
+            left = tuple(spelling for spelling in self._spellings.get(route_key, ()) if spelling != host)
+            if left:
+                self._spellings[route_key] = left
+            else:
+                self._spellings.pop(route_key, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,11 +207,13 @@ class Explanation:
 
 
 def explain(store: Store, keys: KeyRing, names: SiteNames, host: bytes) -> Explanation:
-    """Resolves without any cache and says each step. Raises HostRefused, PipelineUnreadable."""
+    """Resolves without any cache and says each step. Raises HostRefused, PipelineUnreadable, KeysRefused."""
+    with store.read() as snapshot:
+        ring = live_ring(snapshot, keys)
     started = perf_counter_ns()
     hostname = Hostname.parse(host)
     parsed = perf_counter_ns()
-    route_keys = keys.route_keys(hostname)
+    route_keys = ring.route_keys(hostname)
     hashed = perf_counter_ns()
     with store.read() as snapshot:
         values = [(route_key, snapshot.get(Database.ROUTES, route_key)) for route_key in route_keys]
