@@ -1,7 +1,8 @@
-"""If-None-Match, If-Match and If-Range (RFC 9110 13.1), by entity tag: an asset has no modification time.
+"""If-None-Match and If-Range (RFC 9110 13.1), by entity tag: an asset has no modification time.
 
 A field outside its grammar is no condition at all. If-Modified-Since and If-Unmodified-Since are ignored, as there is
-no Last-Modified to compare.
+no Last-Modified to compare; so is If-Match, as on Pages (pages-serving 6.2): it guards changes, and nothing here can be
+changed.
 """
 
 import re
@@ -9,18 +10,21 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 ANY: Final = b"*"
-ELEMENT: Final = re.compile(rb'[ \t]*(?:(W/)?("[\x21\x23-\x7e\x80-\xff]*"))?[ \t]*(,|\Z)')
+ELEMENT: Final = re.compile(rb'[ \t]*(?:(?:W/)?("[\x21\x23-\x7e\x80-\xff]*"))?[ \t]*(,|\Z)')
 """One member of `#entity-tag`, perhaps empty, with its comma."""
 
 
 def is_unmodified(field_lines: Sequence[bytes], etag: bytes) -> bool:
     """Whether If-None-Match holds `etag`, so that 304 is the answer: weak comparison, lists, `*`."""
-    return _contains(field_lines, etag, strong=False) is True
-
-
-def is_precondition_failed(field_lines: Sequence[bytes], etag: bytes) -> bool:
-    """Whether If-Match is there and doesn't hold `etag`: strong comparison, so a weak tag never does."""
-    return _contains(field_lines, etag, strong=True) is False
+    value = b",".join(field_lines)
+    if value.strip(b" \t") == ANY:
+        return True
+    is_found = False
+    for tag in _entity_tags(value):
+        if tag is None:
+            return False
+        is_found = is_found or tag == etag
+    return is_found
 
 
 def is_range_current(field_lines: Sequence[bytes], etag: bytes) -> bool:
@@ -28,30 +32,16 @@ def is_range_current(field_lines: Sequence[bytes], etag: bytes) -> bool:
     return not field_lines or (len(field_lines) == 1 and field_lines[0].strip(b" \t") == etag)
 
 
-def _contains(field_lines: Sequence[bytes], etag: bytes, *, strong: bool) -> bool | None:
-    """None when there is no condition."""
-    value = b",".join(field_lines)
-    if value.strip(b" \t") == ANY:
-        return True
-    is_found, is_empty = False, True
-    for is_weak, tag in _entity_tags(value):
-        if tag is None:
-            return None
-        is_empty = False
-        is_found = is_found or (tag == etag and not (strong and is_weak))
-    return None if is_empty else is_found
-
-
-def _entity_tags(value: bytes) -> Iterator[tuple[bool, bytes | None]]:
-    """(whether weak, the quoted tag) of each member; the tag is None where the grammar ends. Linear in the value."""
+def _entity_tags(value: bytes) -> Iterator[bytes | None]:
+    """The quoted tag of each member, weak or not; None where the grammar ends. Linear in the value."""
     position = 0
     while True:
         match = ELEMENT.match(value, position)
         if match is None:
-            yield False, None
+            yield None
             return
-        if match[2] is not None:
-            yield match[1] is not None, match[2]
-        if match[3] == b"":
+        if match[1] is not None:
+            yield match[1]
+        if match[2] == b"":
             return
         position = match.end()

@@ -14,8 +14,7 @@ from typing import Final
 from blake3 import blake3
 
 from asset_server.blobs import BlobStore
-from asset_server.conditional import is_precondition_failed, is_range_current, is_unmodified
-from asset_server.content_type import content_type_of, extension_of
+from asset_server.conditional import is_range_current, is_unmodified
 from asset_server.header_rules import HeaderRules
 from asset_server.lookup import Find, HtmlRedirect, NotFound, Serve, html_location, look_up, look_up_missing
 from asset_server.manifest import Asset, Encodings, Manifest
@@ -141,8 +140,6 @@ class AssetServer:
         if encoding is None:
             return Draft(406, [], varies=varies)
         etag = _etag(asset, encoding)
-        if is_precondition_failed(request.field_lines(b"if-match"), etag):
-            return Draft(412, [], varies=varies)
         validators = [(b"etag", etag), *_caching(request, encoding, is_kept=is_kept)]
         if is_unmodified(request.field_lines(b"if-none-match"), etag):
             return Draft(304, validators, varies=varies)
@@ -224,7 +221,7 @@ def _finish(request: AssetRequest, draft: Draft, headers: HeaderFields) -> Respo
     if draft.status == 404:
         fixed.append(NO_STORE)
         replaced.add(CACHING)
-    elif draft.stands_in and _is_for_files(request.path, headers):
+    elif draft.stands_in and _is_for_files(headers):
         fixed += [field for field in draft.headers if field[0] == CACHING]
         replaced.add(CACHING)
     headers = [field for field in headers if field[0] not in replaced]
@@ -236,12 +233,10 @@ def _finish(request: AssetRequest, draft: Draft, headers: HeaderFields) -> Respo
     return Response(draft.status, headers, b"" if request.method == "HEAD" else draft.body)
 
 
-def _is_for_files(path: str, headers: HeaderFields) -> bool:
+def _is_for_files(headers: HeaderFields) -> bool:
     """Whether a rule's Cache-Control means the file that is missing and not the page that stands in for it: kept for
-    a year under the name of a script, that page would break the site long after the next deploy."""
-    caching = b",".join(value for name, value in headers if name == CACHING)
-    names_file = extension_of(path) != "" and not content_type_of(path).startswith(HTML_TYPES)
-    return b"immutable" in caching.lower() or (names_file and caching != b"")
+    ever under the name of a script, that page would break the site long after the next deploy."""
+    return any(name == CACHING and b"immutable" in value.lower() for name, value in headers)
 
 
 def _names_varied(headers: HeaderFields) -> bool:

@@ -104,14 +104,15 @@ class Supervisor:
             self.on_ready()
 
     def _replace_the_dead(self, ready_write: int) -> bool:
-        """False when a child said that starting it again won't help before everything served once."""
+        """False when a child ended before everything served once: a start that fails must not look like one that
+        takes long."""
         now_s = time.monotonic()
         for pid, status in reap():
             child = next((child for child in self.children if child.pid == pid), None)
             if child is None:
                 continue
             code = os.waitstatus_to_exitcode(status)
-            if code == EXIT_START_REFUSED and not self._announced:
+            if not self._announced:
                 return False
             child.pid = 0
             child.short_lives = child.short_lives + 1 if now_s - child.started_s < SHORT_LIFE_S else 0

@@ -16,8 +16,13 @@ from onehop.config import Config
 from onehop.data_folder import DataFolder, DataFolderRefused
 from onehop.errors import CommandFailed
 from onehop.processes import EXIT_START_REFUSED, Role, Supervisor
+from router.http1.limits import MIB, HttpLimits
+from router.protocol import strict_protocol
 
 BACKLOG: Final = 4096
+EDGE_LIMITS: Final = HttpLimits()
+API_LIMITS: Final = HttpLimits(drained_bytes_max=8 * MIB)
+"""The API bounds each route's body itself; what it refuses early may still be on its way."""
 
 
 class PortTaken(CommandFailed):
@@ -47,13 +52,13 @@ def run_serve(config: Config, *, as_json: bool = False, on_ready: Callable[[int,
     def run_edge(ready: Callable[[], object]) -> None:
         api_socket.close()
         with opened_edge(config, folder) as app:
-            serve_app(app, edge_socket, config, ready)
+            serve_app(app, edge_socket, config, ready, limits=EDGE_LIMITS)
 
     def run_control_plane(ready: Callable[[], object]) -> None:
         try:
             with opened_control_plane(config, folder, edge_port=edge_port) as app:
                 edge_socket.close()
-                serve_app(app, api_socket, config, ready)
+                serve_app(app, api_socket, config, ready, limits=API_LIMITS)
         except DataFolderRefused as error:
             sys.stderr.write(f"onehop: {error}\n")
             raise SystemExit(EXIT_START_REFUSED) from None
@@ -68,12 +73,14 @@ def run_serve(config: Config, *, as_json: bool = False, on_ready: Callable[[int,
     return Supervisor(roles, drain_s=config.drain_s, on_ready=announce).run()
 
 
-def serve_app(app: Any, listener: socket.socket, config: Config, ready: Callable[[], object]) -> None:
+def serve_app(
+    app: Any, listener: socket.socket, config: Config, ready: Callable[[], object], *, limits: HttpLimits
+) -> None:
     """One process's event loop, until SIGTERM has been honoured."""
     settings = uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=strict_protocol(limits),
         ws="none",
         lifespan="off",
         access_log=False,
@@ -102,24 +109,25 @@ def listen(host: str, port: int, option: str) -> socket.socket:
 
 
 def tell(config: Config, folder: DataFolder, edge_port: int, api_port: int, *, as_json: bool) -> None:
+    """Where everything is, on stdout: for people, or one JSON object for programs."""
     if as_json:
-        print(
-            json.dumps(
-                {
-                    "edge_port": edge_port,
-                    "api_port": api_port,
-                    "pages_domain": config.pages_domain,
-                    "workers": config.workers,
-                    "data": str(folder.root.resolve()),
-                }
-            ),
-            flush=True,
+        told = {
+            "edge_port": edge_port,
+            "api_port": api_port,
+            "pages_domain": config.pages_domain,
+            "workers": config.workers,
+            "data": str(folder.root.resolve()),
+        }
+        sys.stdout.write(json.dumps(told) + "\n")
+    else:
+        api_host = f"[{config.api_host}]" if ":" in config.api_host else config.api_host
+        workers = "1 worker" if config.workers == 1 else f"{config.workers} workers"
+        sys.stdout.write(
+            f"sites   {config.url_scheme}://SITE.{config.pages_domain}:{edge_port}  ({workers})\n"
+            f"API     http://{api_host}:{api_port}/client/v4\n"
+            f"token   in {folder.admin_token}\n"
         )
-        return
-    host = f"[{config.api_host}]" if ":" in config.api_host else config.api_host
-    print(f"sites   {config.url_scheme}://SITE.{config.pages_domain}:{edge_port}  ({config.workers} workers)")
-    print(f"API     http://{host}:{api_port}/client/v4")
-    print(f"token   {folder.admin_token}", flush=True)
+    sys.stdout.flush()
 
 
 def configure_logs(log_format: str) -> None:
