@@ -112,9 +112,9 @@ class Supervisor:
             if child is None:
                 continue
             code = os.waitstatus_to_exitcode(status)
+            child.pid = 0
             if not self._announced:
                 return False
-            child.pid = 0
             child.short_lives = child.short_lives + 1 if now_s - child.started_s < SHORT_LIFE_S else 0
             delay_s = min(RESTART_DELAY_S * 2**child.short_lives, RESTART_DELAY_S_MAX)
             child.restart_at_s = now_s + delay_s

@@ -169,20 +169,22 @@ def mend_end_of_file(path: Path, env: Any) -> None:
 
 def open_databases(env: Any, *, create: bool) -> dict[Database, Any]:
     """Raises SchemaUnknown, and LMDB's errors. A new store gets its databases and its version at once or not at all."""
-    is_empty = env.stat()["entries"] == 0
-    with env.begin(write=create) as txn:
-        try:
-            databases = {each: env.open_db(each.encode(), txn=txn, create=create and is_empty) for each in Database}
-        except lmdb.NotFoundError:
-            raise SchemaUnknown(
-                "the store lacks a database that this release needs; use the release that made it, or restore a backup"
-            ) from None
-        meta = databases[Database.META]
-        if is_empty and create:
+    if create and env.stat()["entries"] == 0:
+        with env.begin(write=True) as txn:
+            handles = {each: env.open_db(each.encode(), txn=txn) for each in Database}
             # Two processes may both have found it empty; the first to come here makes it.
+            meta = handles[Database.META]
             txn.put(SCHEMA_KEY, str(SCHEMA_VERSION).encode(), db=meta, overwrite=False)
             txn.put(STORE_ID_KEY, os.urandom(STORE_ID_BYTES).hex().encode(), db=meta, overwrite=False)
-        version = txn.get(SCHEMA_KEY, db=meta)
+    try:
+        # Not within a read transaction of ours: a handle opened there ends with it.
+        databases = {each: env.open_db(each.encode(), create=False) for each in Database}
+    except lmdb.NotFoundError:
+        raise SchemaUnknown(
+            "the store lacks a database that this release needs; use the release that made it, or restore a backup"
+        ) from None
+    with env.begin() as txn:
+        version = txn.get(SCHEMA_KEY, db=databases[Database.META])
     if version != str(SCHEMA_VERSION).encode():
         found = version.decode("ascii", "replace") if version is not None else "none"
         raise SchemaUnknown(
