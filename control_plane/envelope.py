@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import orjson
-import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -28,11 +27,10 @@ from control_plane.errors import (
     UnknownRoute,
 )
 from functions.bundle import BundleStoreFull
+from router.event_log import event_log
 from router.kv.store import StoreDamaged, StoreError, StoreFull
 from router.pipeline import PipelineUnreadable
 from router.records import RecordUnreadable
-
-log = structlog.get_logger()
 
 JSON_HEADERS: Final = {
     "content-type": "application/json",
@@ -107,5 +105,7 @@ def translate(error: Exception) -> ApiError:
 async def answer_error(request: Request, error: Exception) -> Response:
     answer = translate(error)
     if answer.status >= 500 and answer is not error:
-        log.error("request.failed", method=request.method, path=request.url.path, code=answer.code, exc_info=error)
+        event_log().error(
+            "request.failed", method=request.method, path=request.url.path, code=answer.code, exc_info=error
+        )
     return render_error(answer)

@@ -16,9 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-import structlog
-
-log = structlog.get_logger()
+from router.event_log import event_log
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 EXIT_START_REFUSED: Final = 3
@@ -118,7 +116,7 @@ class Supervisor:
             child.short_lives = child.short_lives + 1 if now_s - child.started_s < SHORT_LIFE_S else 0
             delay_s = min(RESTART_DELAY_S * 2**child.short_lives, RESTART_DELAY_S_MAX)
             child.restart_at_s = now_s + delay_s
-            log.warning("process.died", role=child.role.name, pid=pid, exit_code=code, restart_in_s=delay_s)
+            event_log().warning("process.died", role=child.role.name, pid=pid, exit_code=code, restart_in_s=delay_s)
         for index, child in enumerate(self.children):
             if child.restart_at_s is not None and child.restart_at_s <= now_s:
                 self._start(index, ready_write)
@@ -135,7 +133,7 @@ class Supervisor:
                 os.read(self._wake_read, 4096)
         signal_all(living, signal.SIGKILL)
         for pid in living:
-            log.warning("process.killed", pid=pid, reason="it did not drain in time", drain_s=self.drain_s)
+            event_log().warning("process.killed", pid=pid, reason="it did not drain in time", drain_s=self.drain_s)
             os.waitpid(pid, 0)
         return 0
 
@@ -168,8 +166,8 @@ def become_child(role: Role, parent: int, ready: Callable[[], object]) -> None:
         code = error.code if isinstance(error.code, int) else 1
     except KeyboardInterrupt:
         code = 0
-    except Exception:  # the root of a process: whatever it was, the log has it and the parent restarts
-        log.exception("process.failed", role=role.name)
+    except Exception:  # noqa: BLE001  # the root of a process: the log has it, the parent restarts it
+        event_log().exception("process.failed", role=role.name)
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -8,14 +8,14 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final
 
-import structlog
 import uvicorn
 
-from onehop.assembly import opened_control_plane, opened_edge, prepare
 from onehop.config import Config
 from onehop.data_folder import DataFolder, DataFolderRefused
+from onehop.edge_parts import opened_edge, prepare
 from onehop.errors import CommandFailed
 from onehop.processes import EXIT_START_REFUSED, Role, Supervisor
+from router.event_log import set_up
 from router.http1.limits import MIB, HttpLimits
 from router.protocol import strict_protocol
 
@@ -55,6 +55,9 @@ def run_serve(config: Config, *, as_json: bool = False, on_ready: Callable[[int,
             serve_app(app, edge_socket, config, ready, limits=EDGE_LIMITS)
 
     def run_control_plane(ready: Callable[[], object]) -> None:
+        # Imported here, after the fork: its 200 ms then pass beside the edges' start and not before it.
+        from onehop.control_plane_parts import opened_control_plane
+
         try:
             with opened_control_plane(config, folder, edge_port=edge_port) as app:
                 edge_socket.close()
@@ -133,6 +136,12 @@ def tell(config: Config, folder: DataFolder, edge_port: int, api_port: int, *, a
 def configure_logs(log_format: str) -> None:
     """Events go to stderr, one a line."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+    set_up(lambda: configure_structlog(log_format))
+
+
+def configure_structlog(log_format: str) -> None:
+    import structlog  # at the first event, see router.event_log
+
     renderer: Any = (
         structlog.processors.JSONRenderer()
         if log_format == "json"

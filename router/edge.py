@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-import structlog
 from lru import LRU
 
 from asset_server.blobs import BlobDamaged
@@ -19,12 +18,11 @@ from asset_server.server import AssetServer
 from asset_server.url import Target, TargetRefused, parse_target
 from functions.routes_json import RoutesJson, RoutesJsonUnreadable
 from router import error_pages
+from router.event_log import event_log
 from router.hostname import HostRefused
 from router.kv.schema import Database
 from router.kv.store import Snapshot, Store
 from router.resolve import Resolved, Resolver, RouteDamaged, Unknown
-
-log = structlog.get_logger()
 
 PROVEN_MANIFESTS_MAX: Final = 65_536
 FUNCTION_ROUTES_MAX: Final = 1_024
@@ -134,7 +132,7 @@ class Edge:
         what = str(error)
         if what not in self._damage_logged:
             self._damage_logged[what] = True
-            log.error(
+            event_log().error(
                 "deployment.damaged",
                 host=host.decode("ascii", "replace"),
                 what=what,

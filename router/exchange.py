@@ -10,8 +10,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from http import HTTPStatus
 from typing import Any, Final, Protocol
 
-import structlog
-
+from router.event_log import event_log
 from router.http1.answer_head import AnswerHead, AnswerInvalid, AnswerTerms, BodyFraming, render_answer_head
 from router.http1.head import RequestHead
 
@@ -22,8 +21,6 @@ AsgiApp = Callable[[Scope, Callable[[], Awaitable[Message]], Callable[[Message],
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 FAILURE_BODY: Final = b"500 Internal Server Error\n"
 FAILURE_FIELDS: Final = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")]
-
-log = structlog.get_logger()
 
 
 class Connection(Protocol):
@@ -102,9 +99,9 @@ class Exchange:
         try:
             await app(scope, self.receive, self.send)
             if self._is_connected and not self.is_answered:
-                log.error("request.unanswered", method=self._head.method)
-        except Exception:
-            log.error("request.failed", method=self._head.method, exc_info=True)
+                event_log().error("request.unanswered", method=self._head.method)
+        except Exception:  # noqa: BLE001  # the root of a task: whatever the application raised, the client gets a 500
+            event_log().error("request.failed", method=self._head.method, exc_info=True)
         finally:
             if self._is_connected and not self.is_answered:
                 self._answer_in_its_place()

@@ -8,7 +8,7 @@ import typer
 
 from asset_server.blobs import BlobStore
 from control_plane.clock import Clock
-from onehop.assembly import prepare
+from onehop.edge_parts import prepare
 from onehop.commands.options import AsJson, Data
 from onehop.config import load_config
 from onehop.data_folder import DataFolder

@@ -1,59 +1,25 @@
-"""The composition root: opens what a data folder holds and puts the parts together, for each kind of process."""
+"""The composition root of the control plane."""
 
 import http.client
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from starlette.applications import Starlette
 
 from asset_server.blobs import BlobStore
-from asset_server.server import AssetServer
 from control_plane.app import create_app
 from control_plane.documents import PublicUrl
 from control_plane.plane import ControlPlane, PlaneSecrets
 from functions.bundle import BundleStore
 from onehop.config import Config
 from onehop.data_folder import DataFolder
-from router.app import EdgeApp
-from router.edge import Edge
-from router.key_files import open_key_ring, read_key_ring, settle_pages_domain
+from router.key_files import read_key_ring
 from router.kv.store import open_store
-from router.resolve import Resolver
 from router.site_names import SiteNames
 
 HEALTH_TIMEOUT_S = 2.0
 ABSENT_HOST = "healthz.invalid"
 """RFC 2606 2: no deployment can have it, so an edge that answers says 404."""
-
-
-def prepare(config: Config) -> DataFolder:
-    """Makes the data folder if it is new, and proves that its keys and domain are the ones that we were given.
-
-    Raises DataFolderRefused, StoreError, KeysRefused, SecretUnusable.
-    """
-    folder = DataFolder(config.data)
-    folder.create()
-    with open_store(folder.kv, create=True) as store:
-        open_key_ring(store, folder.route_keys)
-        settle_pages_domain(store, config.pages_domain)
-    return folder
-
-
-@contextmanager
-def opened_edge(config: Config, folder: DataFolder) -> Iterator[EdgeApp]:
-    """What an edge worker serves."""
-    with open_store(folder.kv) as store:
-        resolver = Resolver(
-            store,
-            read_keys=lambda: read_key_ring(folder.route_keys),
-            names=SiteNames(config.pages_domain),
-            now_s=time.monotonic,
-        )
-        assets = AssetServer(BlobStore(folder.root), time.time)
-        yield EdgeApp(
-            Edge(store=store, resolver=resolver, assets=assets), trusted_proxies=config.trusted_proxies
-        )
 
 
 @contextmanager
