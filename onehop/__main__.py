@@ -47,6 +47,7 @@ FAILURES: Final = {
     "control_plane.errors.ApiError": EXIT_FAILED,
     "asset_server.durable.StoreFull": EXIT_FAILED,
     "router.key_files.KeysRefused": EXIT_FAILED,
+    "router.rotation.RotationBlocked": EXIT_FAILED,
     "router.kv.errors.StoreError": EXIT_FAILED,
 }
 """Errors, by qualified name, whose message is written for whoever typed the command; and the exit code of each."""

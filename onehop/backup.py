@@ -21,7 +21,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-import lmdb
 import orjson
 
 from asset_server.blob_folder import BlobFolder
@@ -31,7 +30,6 @@ from control_plane.clock import Clock
 from onehop.data_folder import DataFolder
 from onehop.errors import CommandFailed
 from onehop.output import Watcher
-from router.kv.errors import StoreError
 from router.kv.schema import Database
 from router.kv.store import open_store
 
@@ -98,14 +96,9 @@ def fill(folder: DataFolder, partial: Path, *, clock: Clock, watcher: Watcher) -
 
 
 def copy_store(source: Path, target: Path) -> None:
-    """One commit's pages, in order and without the free ones. A handle of its own: it may run beside any other."""
-    try:
-        with lmdb.open(str(source), readonly=True, create=False, max_dbs=0) as environment:
-            environment.copy(str(target), compact=True)
-    except lmdb.Error as error:
-        if shutil.disk_usage(target).free == 0:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target)) from None
-        raise StoreError(f"the store in {source} can't be copied: {error}; run 'onehop check'") from None
+    """One commit's pages, in order and without the free ones."""
+    with open_store(source) as store:
+        store.copy(target)
     (target / STORE_FILE).chmod(SECRET_MODE)
 
 

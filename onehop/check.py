@@ -14,16 +14,19 @@ from typing import Final
 
 from asset_server.blobs import BlobStore
 from asset_server.manifest import Manifest, ManifestCorrupt, manifest_id
+from functions.bundle import BundleStore
 from onehop.check_records import Names, RecordWalk
 from onehop.check_report import CheckReport, Faults
 from onehop.opened_store import OpenedStore
 from onehop.output import Watcher
+from router.hashed import live_ring
 from router.kv.errors import StoreDamaged
 from router.kv.schema import Database
 from router.kv.store import Snapshot
 
 SECRET_FILES: Final = ("route-keys.json", "token-pepper", "upload-key", "variables-key", "admin-token")
 CURE_MANIFEST: Final = "deploy again what the faults below name; the same files make the same manifest"
+CURE_BUNDLE: Final = "deploy again what the faults below name, with its function"
 CURE_BLOB: Final = (
     "'onehop check --repair' takes it away, then deploy again what the faults below name: its bytes will be asked for"
 )
@@ -46,8 +49,12 @@ def check(it: OpenedStore, blobs: BlobStore, *, is_deep: bool, watcher: Watcher)
         try:
             manifests = walk_manifests(snapshot, faults, watcher)
             blobs_count = walk_blobs(blobs, manifests, faults, is_deep=is_deep, watcher=watcher)
-            names = Names(sound_manifests=manifests.sound, broken_manifests=manifests.broken, bundles=None)
-            records = RecordWalk(it, snapshot, names, faults, watcher)
+            names = Names(
+                sound_manifests=manifests.sound,
+                broken_manifests=manifests.broken,
+                sound_bundles=walk_bundles(it, faults, watcher),
+            )
+            records = RecordWalk(it, snapshot, live_ring(snapshot, it.keys), names, faults, watcher)
             records.run()
         except StoreDamaged as error:
             faults.add("store", "pages of the store", str(error), "restore the last backup: onehop restore")
@@ -121,6 +128,21 @@ def walk_blobs(blobs: BlobStore, manifests: ManifestWalk, faults: Faults, *, is_
                 manifests.broken[content_id] = f"damaged blob {key}"
         watcher.advance()
     return len(manifests.manifests_of)
+
+
+def walk_bundles(it: OpenedStore, faults: Faults, watcher: Watcher) -> set[str]:
+    """The ids of those that are whole."""
+    watcher.begin("function bundles")
+    bundles = BundleStore(it.folder.bundles)
+    sound = set()
+    for bundle_id in sorted(bundles.ids()):
+        problem = bundles.verify(bundle_id)
+        if problem is None:
+            sound.add(bundle_id)
+        else:
+            faults.add("bundle", bundle_id, problem, CURE_BUNDLE)
+        watcher.advance()
+    return sound
 
 
 def damaged_blobs(report: CheckReport) -> Iterator[str]:

@@ -13,6 +13,8 @@ from control_plane.activation import pipeline_of
 from onehop.check_report import Faults
 from onehop.opened_store import OpenedStore
 from onehop.output import Watcher
+from router.hashing import KeyRing
+from router.host_walk import HostWalk
 from router.hostname import Hostname
 from router.kv.schema import DEPLOYMENT_KEY, SITE_NO, Database, alias_key, deployment_key
 from router.kv.store import Snapshot
@@ -29,16 +31,16 @@ AnyRecord = TypeVar("AnyRecord", Site, Deployment, Alias, CustomDomain)
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What rows may name. `broken_manifests` says why, by content id; `bundles` None: not known."""
+    """What rows may name. `broken_manifests` says why, by content id; `sound_bundles` None: not known."""
 
     sound_manifests: Set[str]
     broken_manifests: Mapping[str, str]
-    bundles: Set[str] | None
+    sound_bundles: Set[str] | None
 
 
 @dataclass(frozen=True, slots=True)
 class WantedRoute:
-    """A route as the records have it; `None` for what only a damaged record could tell."""
+    """A route as the records have it."""
 
     hostname: Hostname
     pipeline: Pipeline
@@ -54,10 +56,12 @@ class Orphan:
 
 @dataclass(slots=True)
 class RecordWalk:
-    """One walk over one snapshot. What it finds to mend is in `wanted_routes` and `orphans`."""
+    """One walk over one snapshot, with the keys that are live in it. What can be mended is in `wanted_routes` and
+    `orphans`."""
 
     it: OpenedStore
     snapshot: Snapshot
+    keys: KeyRing
     names: Names
     faults: Faults
     watcher: Watcher
@@ -162,7 +166,7 @@ class RecordWalk:
 
     def _want_route(self, hostname: Hostname, wanted: Pipeline, *, keeps: bool) -> None:
         """`keeps`: the host changes, so its route may name kept assets, which no record tells."""
-        values = [self.snapshot.get(Database.ROUTES, key) for key in self.it.keys.route_keys(hostname)]
+        values = [self.snapshot.get(Database.ROUTES, key) for key in self.keys.route_keys(hostname)]
         value = next((each for each in values if each is not None), None)
         self.routes_found += sum(each is not None for each in values)
         what = "has no route"
@@ -191,26 +195,12 @@ class RecordWalk:
         if self.routes_count == self.routes_found:
             return
         self.watcher.begin("routes that nothing calls for", self.routes_count)
-        called_for = {key for hostname in self._hostnames() for key in self.it.keys.route_keys(hostname)}
+        walk = HostWalk(self.snapshot, self.it.names)
+        called_for = {key for hostname in walk.everything() for key in self.keys.route_keys(hostname)}
         for key, _ in self.snapshot.scan(Database.ROUTES):
             self.watcher.advance()
             if key not in called_for:
                 self._orphan(Database.ROUTES, key, f"no site, address or deployment calls for route {key.hex()}")
-
-    def _hostnames(self) -> "list[Hostname]":
-        hostnames = []
-        for site in self.sites.values():
-            if site.production is not None:
-                hostnames += [self.it.names.production(site.name), *(Hostname(name) for name in site.domains)]
-        for key, _ in self.snapshot.scan(Database.ALIASES):
-            owner = self.sites.get(SITE_NO.unpack(key[: SITE_NO.size])[0])
-            if owner is not None:
-                hostnames.append(self.it.names.alias(owner.name, key[SITE_NO.size :].decode("ascii", "replace")))
-        for key, value in self.snapshot.scan(Database.DEPLOYMENT_IDS):
-            owner = self.sites.get(DEPLOYMENT_KEY.unpack(value)[0]) if len(value) == DEPLOYMENT_KEY.size else None
-            if owner is not None:
-                hostnames.append(self.it.names.deployment(owner.name, key.hex()[:8]))
-        return hostnames
 
     # -- findings ------------------------------------------------------------------------------------------------
 
@@ -236,7 +226,7 @@ class RecordWalk:
             self.faults.add(
                 "deployment", hostname.name, f"needs manifest {deployment.manifest}, which is missing", cure
             )
-        if self.names.bundles is not None and deployment.bundle not in {None, *self.names.bundles}:
+        if self.names.sound_bundles is not None and deployment.bundle not in {None, *self.names.sound_bundles}:
             what = f"needs function bundle {deployment.bundle}, which is missing or damaged"
             self.faults.add("deployment", hostname.name, what, cure)
 

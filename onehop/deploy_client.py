@@ -151,13 +151,16 @@ def read_claims(token: str) -> Mapping[str, object]:
     return claims if isinstance(claims, dict) else {}
 
 
-def deploy_folder(api: ApiClient, root: Path, options: DeployOptions, *, watcher: Watcher) -> Deployed:
-    """Raises FolderRefused before anything is sent, ApiRefused, ApiUnreachable, DeployFailed."""
-    folder = read_folder(root)
+def deploy_folder(
+    api: ApiClient, root: Path, options: DeployOptions, *, watcher: Watcher, project: Path | None = None
+) -> Deployed:
+    """`project`: see `read_folder`. Raises FolderRefused before anything is sent; ApiRefused, ApiUnreachable,
+    DeployFailed."""
+    folder = read_folder(root, project=project)
     created_site = ensure_site(api, options)
     upload_pass = UploadPass(api, options.site)
     if len(folder.files) > upload_pass.files_count_max:
-        folder = read_folder(root, files_count_max=upload_pass.files_count_max)
+        folder = read_folder(root, project=project, files_count_max=upload_pass.files_count_max)
     keyed = compute_keys(folder.files, watcher)
     sent: list[Keyed] = []
     try:

@@ -25,6 +25,7 @@ NAMED_MAX: Final = 5  # of many problems of one kind, as many are named
 CONTROL_FILES: Final = ("_headers", "_redirects", "_routes.json", "_worker.js")
 """At the root these steer the deployment and aren't assets; below it they are ordinary files."""
 LEFT_OUT_AT_ROOT: Final = frozenset({*CONTROL_FILES, "functions", ".wrangler"})
+FUNCTION_SUFFIXES: Final = frozenset({".js", ".mjs", ".ts", ".jsx", ".tsx", ".wasm"})
 LEFT_OUT_ANYWHERE: Final = frozenset({".DS_Store", "node_modules", ".git"})
 """wrangler's globs for these don't descend into folders whose names begin with a dot; neither do ours."""
 
@@ -57,8 +58,8 @@ class DeployFolder:
         return sum(each.size_bytes for each in self.files)
 
 
-def read_folder(root: Path, *, files_count_max: int = FILES_COUNT_MAX) -> DeployFolder:
-    """Raises FolderRefused."""
+def read_folder(root: Path, *, project: Path | None = None, files_count_max: int = FILES_COUNT_MAX) -> DeployFolder:
+    """`project` is the folder that a build is started in, where wrangler looks for functions/. Raises FolderRefused."""
     if not root.is_dir():
         raise FolderRefused(f"{root} is {'not a folder' if root.exists() else 'not there'}; name the folder to deploy")
     walk = _Walk(root.resolve())
@@ -71,14 +72,18 @@ def read_folder(root: Path, *, files_count_max: int = FILES_COUNT_MAX) -> Deploy
             f"{root / '_worker.js'} is a folder of modules, which needs wrangler's bundler; deploy this one with "
             "'npx wrangler pages deploy', which works against Onehop as it is"
         )
-    if (root / "functions").is_dir() or Path("functions").is_dir():
+    if holds_functions(root) or (project is not None and holds_functions(project)):
         warnings.append(
-            "the functions/ folder isn't deployed: it needs wrangler's bundler, so use 'npx wrangler pages deploy' "
-            "if it holds functions"
+            "functions/ isn't deployed: it needs wrangler's bundler; 'npx wrangler pages deploy' deploys it as well"
         )
     if "_routes.json" in controls and "_worker.js" not in controls:
         warnings.append("_routes.json isn't sent, since there is no _worker.js")
     return DeployFolder(root, files, controls, tuple(warnings))
+
+
+def holds_functions(folder: Path) -> bool:
+    """Whether its functions/ has modules that wrangler would bundle."""
+    return any(file.suffix in FUNCTION_SUFFIXES for file in (folder / "functions").glob("**/*"))
 
 
 def refuse_unfit(files: tuple[FolderFile, ...], *, files_count_max: int) -> None:

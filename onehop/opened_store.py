@@ -44,8 +44,7 @@ def find_folder(data: Path | None) -> DataFolder:
 def opened(folder: DataFolder) -> Iterator[OpenedStore]:
     """Raises StoreError, KeysRefused."""
     with open_store(folder.kv) as store:
-        keys = read_key_ring(folder.route_keys)
-        prove_key_ring(store, keys, folder.route_keys)
+        keys = prove_key_ring(store, read_key_ring(folder.route_keys), folder.route_keys)
         with store.read() as snapshot:
             domain = snapshot.get(Database.META, PAGES_DOMAIN_KEY)
         if domain is None:

@@ -12,7 +12,7 @@ from onehop.check_records import Names, RecordWalk
 from onehop.check_report import CheckReport, Faults
 from onehop.opened_store import OpenedStore
 from onehop.output import Watcher
-from router.rotation import put_route
+from router.hashed import live_ring, put_route
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,8 @@ def repair(it: OpenedStore, blobs: BlobStore, report: CheckReport, *, watcher: W
     for key in removed:
         blobs.remove(key)
     with it.store.write() as transaction:
-        walk = RecordWalk(it, transaction, Names(frozenset(), {}, None), Faults(), watcher)
+        keys = live_ring(transaction, it.keys)
+        walk = RecordWalk(it, transaction, keys, Names(frozenset(), {}, None), Faults(), watcher)
         walk.run()
         for wanted in walk.wanted_routes:
             put_route(transaction, it.keys, wanted.hostname, wanted.pipeline)

@@ -37,7 +37,7 @@ def deploy(
         creates_site=create,
     ).filled_in(read_checkout(Path.cwd()))
     with connect(data) as api, watched() as watcher:
-        deployed = deploy_folder(api, folder, options, watcher=watcher)
+        deployed = deploy_folder(api, folder, options, watcher=watcher, project=Path.cwd())
     for warning in deployed.warnings:
         warn(warning)
     if as_json:

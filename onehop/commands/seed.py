@@ -8,10 +8,10 @@ import typer
 
 from asset_server.blobs import BlobStore
 from control_plane.clock import Clock
-from onehop.edge_parts import prepare
 from onehop.commands.options import AsJson, Data
 from onehop.config import load_config
 from onehop.data_folder import DataFolder
+from onehop.edge_parts import prepare
 from onehop.opened_store import opened
 from onehop.output import show_fields, show_json, watched
 from onehop.seed import SeedPlan, seed
