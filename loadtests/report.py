@@ -54,13 +54,22 @@ def parse_options(description: str | None) -> Options:
 
 def machine() -> dict[str, str]:
     model = next(
-        (line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        (
+            line.split(":", 1)[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
         platform.machine(),
     )
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=FOLDER, capture_output=True, text=True, check=False
     ).stdout.strip()
-    return {"cpu": model, "python": platform.python_version(), "commit": commit, "date": f"{datetime.now(UTC):%Y-%m-%d}"}
+    return {
+        "cpu": model,
+        "python": platform.python_version(),
+        "commit": commit,
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+    }
 
 
 def conclude(
@@ -105,7 +114,9 @@ def rounds_of(measure: Callable[[], float], *, rounds: int, unit: str) -> Measur
     return Measured(tuple(measure() for _ in range(rounds)), unit)
 
 
-def bars(path: Path, title: str, labels: Sequence[str], figures: Sequence[Measured], *, goal: float | None = None) -> None:
+def bars(
+    path: Path, title: str, labels: Sequence[str], figures: Sequence[Measured], *, goal: float | None = None
+) -> None:
     """A bar a figure, with every round as a dot; `goal` is drawn as a line."""
     import matplotlib  # only full runs draw: `--quick` works without it
 

@@ -85,8 +85,8 @@ def main() -> None:
     }
     sentence = (
         f"{deployments:,} deployments: seeded at {extra['seed_per_s']:,}/s, start {figures['start_s']} (ten: "
-        f"{figures['start_at_ten_s']}), first answer {figures['first_answer_s']}, {figures['memory_mib']} in the largest "
-        f"process, {bytes_a_route:.1f} bytes a route, checked in {check_s:.1f} s"
+        f"{figures['start_at_ten_s']}), first answer {figures['first_answer_s']}, "
+        f"{figures['memory_mib']} in the largest process, {bytes_a_route:.1f} bytes a route, checked in {check_s:.1f} s"
     )
     conclude(
         "scale",

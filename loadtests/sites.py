@@ -3,10 +3,38 @@
 import random
 from pathlib import Path
 
-WORDS = (
-    "route pipeline manifest blob asset deployment hostname snapshot replica feed edge worker header cache range "
-    "variant etag branch alias production preview rollback transaction keyed hash look up serve answer request"
-).split()
+WORDS = [
+    "route",
+    "pipeline",
+    "manifest",
+    "blob",
+    "asset",
+    "deployment",
+    "hostname",
+    "snapshot",
+    "replica",
+    "feed",
+    "edge",
+    "worker",
+    "header",
+    "cache",
+    "range",
+    "variant",
+    "etag",
+    "branch",
+    "alias",
+    "production",
+    "preview",
+    "rollback",
+    "transaction",
+    "keyed",
+    "hash",
+    "look",
+    "up",
+    "serve",
+    "answer",
+    "request",
+]
 
 
 def make_site(folder: Path, *, files_count: int, bytes_count: int, seed: int) -> int:

@@ -1,0 +1,11 @@
+"""`make bench`: every load test, in full."""
+
+import subprocess
+import sys
+
+LOAD_TESTS = ("deploy", "live", "scale")
+
+if __name__ == "__main__":
+    sys.exit(
+        max(subprocess.run([sys.executable, "-m", f"loadtests.{name}"], check=False).returncode for name in LOAD_TESTS)
+    )
