@@ -1,8 +1,8 @@
 """From a rollback's request to the last worker that shows it, while every worker is asked all the time.
 
-Eight connections, spread over the workers, ask for one page every two milliseconds; a rollback flips the site between two
-deployments. The time counts from before the API is called, so the commit itself is in it. Also counted: answers that
-are neither the old page nor the new one whole, and pages that went back. Goal: at most 50 ms, and none of those.
+Eight connections, spread over the workers, ask for one page every two milliseconds; a rollback flips the site between
+two deployments. The time counts from before the API is called, so the commit itself is in it. Also counted: answers
+that are neither the old page nor the new one whole, and pages that went back. Goal: at most 50 ms, and none of those.
 """
 
 import http.client
