@@ -27,15 +27,15 @@ from control_plane.catalogue import (
 )
 from control_plane.clock import Clock
 from control_plane.errors import DeploymentInUse, UnknownDomain
-from control_plane.kept_assets import kept_assets
+from control_plane.kept_assets import kept_assets, still_kept
 from control_plane.tokens import revoke_site_tokens
+from router.hashed import delete_route, put_route, read_route
 from router.hashing import KeyRing
 from router.hostname import Hostname
 from router.kv.schema import SITE_NO, Database
 from router.kv.store import Snapshot, Transaction
 from router.pipeline import Pipeline
 from router.records import Alias, CustomDomain, Deployment, Pointer, Site
-from router.rotation import delete_route, put_route, read_route
 from router.site_names import SiteNames
 
 
@@ -209,16 +209,27 @@ class Activation:
 
     def purge_kept(self, site: Site) -> None:
         """From now on, no host of the site answers with an asset that its deployment doesn't have."""
+        for hostname, shown, _ in self._keeping(site):
+            self._put(hostname, replace(shown, kept=None))
+
+    def expire_kept(self, site: Site) -> None:
+        """Lets go of kept assets whose time is over. Edges pass over them anyway; their blobs are then free to go."""
+        for hostname, shown, kept in self._keeping(site):
+            left = dict(still_kept(read_manifest(self.transaction, kept), now_s=int(self.clock.now_s())))
+            content_id = put_manifest(self.transaction, encode_manifest(left)) if left else None
+            if content_id != kept:
+                self._put(hostname, replace(shown, kept=content_id))
+
+    def _keeping(self, site: Site) -> list[tuple[Hostname, Pipeline, str]]:
+        """Those of the site's hosts that keep anything, with their route and the manifest of what they keep."""
         slugs = [alias.slug for alias in aliases_of(self.transaction, site.site_no)]
         hostnames = [
             self.names.production(site.name),
             *(Hostname(name) for name in site.domains),
             *(self.names.alias(site.name, slug) for slug in slugs),
         ]
-        for hostname in hostnames:
-            shown = read_route(self.transaction, self.keys, hostname)
-            if shown is not None and shown.kept is not None:
-                self._put(hostname, replace(shown, kept=None))
+        routes = [(hostname, read_route(self.transaction, self.keys, hostname)) for hostname in hostnames]
+        return [(hostname, shown, shown.kept) for hostname, shown in routes if shown is not None and shown.kept]
 
     def _keep(self, site: Site, hostname: Hostname, before: Deployment, now: Deployment) -> str | None:
         """The manifest of what `hostname` keeps when it moves from one deployment to the other."""

@@ -7,6 +7,7 @@ we do. Uploads that no deploy has claimed yet are told by their age.
 
 import dataclasses
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from asset_server.manifest import Manifest
@@ -16,8 +17,9 @@ from control_plane.plane import ControlPlane
 from router.kv.schema import Database
 from router.kv.store import Snapshot, Transaction
 from router.pipeline import Pipeline
-from router.records import JsonObject
+from router.records import JsonObject, Site, decode_record
 
+SITES_PER_TRANSACTION: Final = 500
 UPLOAD_AGE_S: Final = DAY_S
 """An upload that no deployment has claimed after a day belongs to a deploy that was given up."""
 
@@ -49,6 +51,8 @@ class InUse:
 def collect(plane: ControlPlane, *, is_dry_run: bool = False, upload_age_s: float = UPLOAD_AGE_S) -> CollectionReport:
     """Blocks, for as long as reading every deployment takes: call it in a thread."""
     with plane.blobs.collecting():
+        if not is_dry_run:
+            expire_kept_assets(plane)
         with plane.store.read() as snapshot:
             in_use = read_in_use(snapshot)
             unused = [
@@ -73,6 +77,21 @@ def collect(plane: ControlPlane, *, is_dry_run: bool = False, upload_age_s: floa
         files_removed=files_removed,
         blobs_in_use=len(in_use.blobs),
     )
+
+
+def expire_kept_assets(plane: ControlPlane) -> None:
+    """A batch of sites a transaction, so that no deploy of another site waits for long."""
+
+    def expire_batch(transaction: Transaction) -> bytes | None:
+        activation = plane.activation(transaction)
+        batch = list(islice(transaction.scan(Database.SITES, after=after), SITES_PER_TRANSACTION))
+        for _, value in batch:
+            activation.expire_kept(decode_record(Site, value))
+        return batch[-1][0] if batch else None
+
+    after: bytes | None = None
+    while (last := plane.commit_from_thread(expire_batch)) is not None:
+        after = last
 
 
 def read_in_use(snapshot: Snapshot) -> InUse:

@@ -28,6 +28,7 @@ from control_plane.errors import (
 )
 from functions.bundle import BundleStoreFull
 from router.event_log import event_log
+from router.key_files import KeysRefused
 from router.kv.store import StoreDamaged, StoreError, StoreFull
 from router.pipeline import PipelineUnreadable
 from router.records import RecordUnreadable
@@ -41,7 +42,7 @@ JSON_HEADERS: Final = {
 
 TRANSLATED: Final[tuple[type[Exception], ...]] = (
     ApiError, HTTPException, StoreError, BlobStoreFull, BundleStoreFull, OSError,
-    StoreInconsistent, RecordUnreadable, PipelineUnreadable, ManifestCorrupt,
+    KeysRefused, StoreInconsistent, RecordUnreadable, PipelineUnreadable, ManifestCorrupt,
     Exception,
 )  # fmt: skip
 """What the app hands to `answer_error`; the last stands for defects."""
@@ -96,7 +97,7 @@ def translate(error: Exception) -> ApiError:
             return StorageFull()
         case StoreDamaged() | StoreInconsistent() | RecordUnreadable() | PipelineUnreadable() | ManifestCorrupt():
             return StorageDamaged()
-        case StoreError() | OSError():
+        case StoreError() | KeysRefused() | OSError():
             return StorageFailed()
         case _:
             return Defect()

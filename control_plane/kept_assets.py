@@ -26,7 +26,9 @@ def kept_assets(
         return {}
     kept: dict[str, Asset] = {}
     if kept_before is not None:
-        kept.update(still_kept(kept_before, shown_now, now_s))
+        kept.update(
+            (path, asset) for path, asset in still_kept(kept_before, now_s=now_s) if shown_now.find(path) is None
+        )
     if shown_before is not None:
         kept.update(dropped(shown_before, shown_now, expires_s=now_s + keep_days * DAY_S))
     if len(kept) > KEPT_COUNT_MAX:
@@ -34,10 +36,8 @@ def kept_assets(
     return kept
 
 
-def still_kept(kept: Manifest, shown_now: Manifest, now_s: int) -> Iterator[tuple[str, Asset]]:
-    for path, asset in kept.assets():
-        if asset.expires_s > now_s and shown_now.find(path) is None:
-            yield path, asset
+def still_kept(kept: Manifest, *, now_s: int) -> Iterator[tuple[str, Asset]]:
+    return ((path, asset) for path, asset in kept.assets() if asset.expires_s > now_s)
 
 
 def dropped(shown_before: Manifest, shown_now: Manifest, *, expires_s: int) -> Iterator[tuple[str, Asset]]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import time as unix_time_s
 from typing import Any
 
 import httpx
@@ -20,13 +21,13 @@ from control_plane.documents import PublicUrl
 from control_plane.plane import ControlPlane, PlaneSecrets
 from control_plane.tokens import Access
 from functions.bundle import BundleStore
+from router.hashed import read_route
 from router.hashing import KeyRing
 from router.hostname import Hostname
 from router.key_files import make_key
 from router.kv.schema import Database
 from router.kv.store import open_store
 from router.pipeline import Pipeline
-from router.rotation import read_route
 from router.site_names import SiteNames
 
 PAGES_DOMAIN = "pages.test"
@@ -37,9 +38,9 @@ Files = Mapping[str, bytes]
 
 @dataclass
 class FakeTime:
-    """Unix time that passes when a test says so."""
+    """Unix time that passes when a test says so. It begins now, since files carry the machine's own times."""
 
-    now_s: float = 1_800_000_000.0
+    now_s: float = field(default_factory=unix_time_s)
 
     def read(self) -> float:
         return self.now_s

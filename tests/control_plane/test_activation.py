@@ -195,6 +195,15 @@ async def test_difference_15_the_first_of_two_like_branches_keeps_the_plain_slug
     assert api.paths(alias("feat-x")) == hashes_of(V1)
 
 
+async def test_difference_15_a_branch_keeps_its_slug_when_a_better_one_becomes_free(api: Api) -> None:
+    await api.create()
+    await api.deploy(V1, branch="feat/x")
+    before = await api.deploy(V2, branch="feat.x")
+    await api.call("DELETE", "/onehop/v1/sites/example/branch?branch=feat/x")
+    assert (await api.deploy(V3, branch="feat.x"))["aliases"] == before["aliases"]
+    assert api.route(alias("feat-x")) is None
+
+
 async def test_users_ask_4_an_alias_is_told_before_its_build_and_comes_out_so(api: Api) -> None:
     await api.create()
     for branch in ("renovate/" + "x" * 60, "deadbeef", "Ünïcödé/Ω", "..."):

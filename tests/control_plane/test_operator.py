@@ -1,10 +1,13 @@
 """Tokens over the API; settings; what `gc` takes."""
 
 import asyncio
+import fcntl
+from pathlib import Path
 
 import pytest
 
 from control_plane.tokens import Access
+from router.hashing import KeyRing
 from tests.control_plane.client import Api, FakeTime, hashes_of, host_of
 
 OWN = "/onehop/v1"
@@ -68,7 +71,6 @@ async def test_what_nobody_needs_any_more_is_collected_after_a_day(api: Api, tim
     await api.create()
     await api.deploy(V1)
     await api.call("DELETE", "/example")
-    time.now_s -= 365 * DAY_S  # the files' own times are the machine's
     assert (await collected(api))["files_removed"] == 0
     time.now_s += 3650 * DAY_S
     assert (await collected(api))["files_removed"] == 2
@@ -90,10 +92,29 @@ async def test_difference_16_kept_assets_are_needed_until_they_are_purged(api: A
     first = await api.deploy(V1)
     await api.deploy(V2)
     await api.call("DELETE", f"/example/deployments/{first['id']}")
-    time.now_s += 3650 * DAY_S
+    time.now_s += 2 * DAY_S
     assert (await collected(api))["files_removed"] == 1, "the old page; its script is kept"
     await api.call("POST", OWN + "/sites/example/purge")
     assert (await collected(api))["files_removed"] == 1
+
+
+async def test_difference_16_kept_assets_whose_time_is_over_are_collected_one_by_one(api: Api, time: FakeTime) -> None:
+    await api.create()
+    await api.deploy(V1)
+    time.now_s += 4 * DAY_S
+    await api.deploy(V2)
+    await api.deploy(V2, branch="dev")
+    time.now_s += 4 * DAY_S
+    await api.deploy({"/index.html": b"3"})
+    await collected(api)
+    assert api.kept("example.pages.test") == {"/app.1.js", "/app.2.js"}
+    time.now_s += 3 * DAY_S
+    await collected(api)
+    assert api.kept("example.pages.test") == {"/app.2.js"}
+    time.now_s += 4 * DAY_S
+    await collected(api)
+    assert api.kept("example.pages.test") == set()
+    assert api.paths("dev.example.pages.test") == hashes_of(V2)
 
 
 async def test_function_bundles_are_collected_with_their_last_deployment(api: Api) -> None:
@@ -103,6 +124,32 @@ async def test_function_bundles_are_collected_with_their_last_deployment(api: Ap
     await api.call("DELETE", "/example")
     assert (await collected(api))["bundles_removed"] == 1
     assert list(api.plane.bundles.ids()) == []
+
+
+async def test_hardening_68_whatever_puts_a_manifest_holds_the_blobs_until_it_has_committed(
+    api: Api, tmp_path: Path
+) -> None:
+    await api.create()
+    first, preview = await api.deploy(V1), await api.deploy(V2, branch="dev")
+    await api.upload(V2, await api.upload_token())
+    held: list[bool] = []
+    ring = api.plane.keys()
+
+    def note_in_the_transaction() -> KeyRing:
+        with (tmp_path / "blobs.lock").open() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                held.append(False)
+            except BlockingIOError:
+                held.append(True)
+        return ring
+
+    api.plane.keys = note_in_the_transaction
+    await api.post(V2)
+    for below in (f"{first['id']}/rollback", f"{first['id']}/retry"):
+        await api.call("POST", f"/example/deployments/{below}")
+    await api.call("POST", f"{OWN}/sites/example/deployments/{preview['id']}/promote")
+    assert held == [True] * 4
 
 
 async def test_hardening_68_collection_never_takes_what_a_running_deploy_refers_to(api: Api, time: FakeTime) -> None:
