@@ -23,7 +23,7 @@ from asset_server.url import (
 
 ABSOLUTE_START: Final = "https://"
 ABSOLUTE: Final = re.compile("https:///*([^/]+)/?([^\n\r\u2028\u2029]*)")
-PLAIN_PATH: Final = re.compile(r"(?:/(?!(?:\.|%2[Ee]){1,2}(?:/|\Z))[!$&-.0-;=@-_a-z|~%]*+)++")
+PLAIN_PATH: Final = re.compile(r"(?:/(?!(?:\.|%2[Ee]){1,2}(?:/|\Z))[!$&-.0-;=@-\]_a-z|~%]*+)++")
 """A path that normalises to itself."""
 FRAGMENT_ENCODED: Final = re.compile(rb'[\x00-\x20"<>`\x7f-\xff]')
 USERINFO_ENCODED: Final = re.compile(rb'[\x00-\x20"#/:;<=>?@\[\\\]^`{|}\x7f-\xff]')
