@@ -5,7 +5,7 @@ else is sent, dotfiles included. Nothing is read here but names and sizes: all t
 it at once, before a byte is sent.
 
 A symlink counts as what it leads to while that lies inside the folder. One that leads out is left out and named: it
-would publish a file that nobody put there to be published.
+would publish a file that nobody put there to be published. So would a data folder that happens to lie in the folder.
 """
 
 import os
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from asset_server.manifest import ASSET_BYTES_MAX, validate_manifest_path
+from onehop.data_folder import DataFolder
 from onehop.errors import CommandFailed
 
 FILES_COUNT_MAX: Final = 20_000
@@ -126,6 +127,7 @@ class _Walk:
         self._dangling: list[str] = []
         self._special: list[str] = []
         self._cycles: list[str] = []
+        self._data_folders: list[str] = []
 
     def warnings(self) -> Iterator[str]:
         for names, what in (
@@ -133,6 +135,7 @@ class _Walk:
             (self._dangling, "symlinks lead nowhere"),
             (self._special, "are neither files nor folders"),
             (self._cycles, "symlinks lead back to a folder that they are in, or through too many folders"),
+            (self._data_folders, "data folders of Onehop's, with the secrets of a server in them"),
         ):
             if names:
                 yield f"left out: {name_some(names)}: {what}"
@@ -142,6 +145,9 @@ class _Walk:
         identity = (status.st_dev, status.st_ino)
         if identity in self._open or depth > DEPTH_MAX:
             self._cycles.append(path)
+            return
+        if DataFolder(folder).admin_token.exists():
+            self._data_folders.append(path or "the folder itself")
             return
         self._open.append(identity)
         with os.scandir(folder) as entries:

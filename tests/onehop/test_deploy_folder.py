@@ -121,6 +121,13 @@ def test_what_is_no_file_is_left_out_and_named(tmp_path: Path) -> None:
     assert "/pipe" in folder.warnings[0]
 
 
+def test_a_servers_data_folder_is_left_out_and_named(tmp_path: Path) -> None:
+    make(tmp_path, "index.html", "onehop-data/secrets/admin-token", "onehop-data/kv/data.mdb")
+    folder = read_folder(tmp_path)
+    assert [each.path for each in folder.files] == ["/index.html"]
+    assert "/onehop-data" in folder.warnings[0]
+
+
 def test_files_over_the_limit_are_all_named_at_once(tmp_path: Path) -> None:
     for name in ("one.bin", "two.bin"):
         with (tmp_path / name).open("wb") as file:
