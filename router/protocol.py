@@ -5,10 +5,12 @@
 
 One request at a time: while one is being answered, the next ones wait unparsed, and past a bound unread. One
 deadline at a time, by phase: idle, in a head, in a message (body or answer must move), lingering. Nothing that a
-client says of proxies is believed here. docs/decisions/0003-strict-http.md says why this isn't uvicorn's own class.
+client says of proxies is believed here. docs/decisions/0004-strict-http.md says why this isn't uvicorn's own class.
 """
 
 import asyncio
+import socket
+import struct
 from enum import Enum, auto
 from http import HTTPStatus
 from typing import Any, Final
@@ -25,6 +27,7 @@ from router.http1.limits import HttpLimits
 from router.http1.refusal import Refused, bad_request, render_refusal
 from router.http1.request_reader import RequestReader
 
+RESET_AT_CLOSE: Final = struct.pack("ii", 1, 0)  # socket(7), struct linger: on, for no time
 ASGI_VERSIONS: Final = {"version": "3.0", "spec_version": "2.3"}
 
 
@@ -104,6 +107,10 @@ class StrictProtocol(asyncio.Protocol):
         self._scheme = "https" if transport.get_extra_info("sslcontext") else "http"
         self._server_state.connections.add(self)  # type: ignore[arg-type]  # the union lists uvicorn's own classes
         self._deadline.set(self._limits.idle_s)
+        if len(self._server_state.connections) > self._limits.connections_count_max:
+            full = Refused(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections")
+            self.write(render_refusal(full, self.default_headers, with_body=True))
+            self._close()  # without lingering, which is a luxury when connections are scarce
 
     def data_received(self, data: bytes) -> None:
         self._received_bytes += len(data)
@@ -189,7 +196,10 @@ class StrictProtocol(asyncio.Protocol):
         self._advance()
 
     def abort(self) -> None:
+        """Resets the connection: what is unsent is dropped here and in the kernel, which would hold it for minutes."""
         self._phase = Phase.CLOSING
+        if not self._transport.is_closing():
+            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
         self._transport.abort()
 
     # From bytes to requests

@@ -19,6 +19,8 @@ class HttpLimits:
     """All chunk extensions of one body together; nothing is known that uses them."""
     trailer_bytes_max: int = 8 * KIB
 
+    connections_count_max: int = 50_000
+    """Open at once in one process. To be kept below its limit of open files, or the application runs out of them."""
     requests_count_max: int = 100_000
     """On one connection. Generous: it only keeps a connection from outliving a rebalancing of the workers."""
     buffered_bytes_max: int = 64 * KIB

@@ -10,8 +10,8 @@ from router.http1.refusal import Refused, bad_request
 METHOD_BYTES_MAX: Final = 32
 LINE_BYTES_BESIDE_TARGET_MAX: Final = METHOD_BYTES_MAX + len("  HTTP/1.1\r\n")
 
-METHOD: Final = rb"[A-Z][A-Z-]{0,%d}+" % (METHOD_BYTES_MAX - 1)
-"""Every registered method is upper case; a token with other characters is somebody's attempt."""
+METHOD: Final = rb"(?!CONNECT )[A-Z][A-Z-]{0,%d}+" % (METHOD_BYTES_MAX - 1)
+"""Every registered method is upper case; a token with other characters is somebody's attempt. This is no proxy."""
 PATH: Final = rb"/[^\x00-\x20\x7f#?]*+"
 QUERY: Final = rb"[^\x00-\x20\x7f#]*+"
 """Wider than RFC 3986: raw non-ASCII and the likes of `|` arrive from real clients, and have one reading."""
@@ -78,8 +78,6 @@ def parse_unusual_line(line: bytes) -> RequestLine:
     if major != b"1" or minor not in (b"0", b"1"):
         raise Refused(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "this port speaks HTTP/1.1 and HTTP/1.0")
     minor_version = int(minor)
-    if method == b"CONNECT":
-        raise bad_request("this is no proxy")
     if target == b"*" and method == b"OPTIONS":
         return RequestLine(method, b"*", None, minor_version)
     absolute = ABSOLUTE_TARGET.fullmatch(target)

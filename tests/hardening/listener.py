@@ -19,7 +19,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 TIMEOUT_S: Final = 20
-HOST: Final = b"Host: a.example\r\n"
+PIECE_BYTES: Final = 256 * 1024
+ENDLESS_PIECES: Final = 256
 
 
 @dataclass
@@ -27,13 +28,18 @@ class Echo:
     """Answers 200 with what it saw as JSON, and keeps it. Paths choose what else it does."""
 
     seen: list[dict[str, Any]] = field(default_factory=list)
-    large: bytes = b"x" * (4 << 20)
+    ended: threading.Event = field(default_factory=threading.Event)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         path = scope["path"]
-        body = None if path.startswith(("/unread", "/large")) else await read_body(receive)
+        if path == "/endless":
+            await answer_endlessly(send, self.ended)
+            return
+        body = None if path.startswith("/unread") else await read_body(receive)
         told = {
             "method": scope["method"],
+            "scheme": scope["scheme"],
+            "client": scope["client"][0],
             "target": (scope["raw_path"] + b"?" + scope["query_string"]).decode("latin-1").removesuffix("?"),
             "headers": [[name.decode("latin-1"), value.decode("latin-1")] for name, value in scope["headers"]],
             "body": body.decode("latin-1") if body is not None else None,
@@ -41,7 +47,7 @@ class Echo:
         self.seen.append(told)
         if path == "/broken":
             raise RuntimeError("asked for")
-        content = self.large if path == "/large" else json.dumps(told).encode()
+        content = json.dumps(told).encode()
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
         if path == "/streamed":
             await send({"type": "http.response.body", "body": content[:10], "more_body": True})
@@ -56,6 +62,15 @@ class Echo:
     @property
     def targets(self) -> list[str]:
         return [told["target"] for told in self.seen]
+
+
+async def answer_endlessly(send: Send, ended: threading.Event) -> None:
+    """64 MiB a piece at a time, more than any buffer between us takes; `ended` when all was sent or nobody is left."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    for _ in range(ENDLESS_PIECES):
+        await send({"type": "http.response.body", "body": b"x" * PIECE_BYTES, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+    ended.set()
 
 
 async def read_body(receive: Receive) -> bytes | None:
@@ -116,10 +131,10 @@ class Client:
         self.socket.sendall(data)
 
     def read_to_end(self) -> bytes:
-        data, self.unread = self.unread, b""
+        pieces, self.unread = [self.unread], b""
         while piece := self.socket.recv(1 << 20):
-            data += piece
-        return data
+            pieces.append(piece)
+        return b"".join(pieces)
 
     def _fill(self) -> None:
         piece = self.socket.recv(1 << 20)
@@ -176,13 +191,13 @@ class ReadyServer(uvicorn.Server):
 
 
 @contextmanager
-def listening(limits: HttpLimits | None = None) -> Iterator[Listener]:
+def listening(limits: HttpLimits = HttpLimits()) -> Iterator[Listener]:  # noqa: B008  # frozen
     echo, ready = Echo(), threading.Event()
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
         settings = uvicorn.Config(
             echo,
             loop="uvloop",
-            http=strict_protocol(limits or HttpLimits()),
+            http=strict_protocol(limits),
             ws="none",
             lifespan="off",
             log_config=None,
