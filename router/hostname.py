@@ -51,9 +51,12 @@ class Hostname:
 
 
 def refuse_invalid_a_labels(authority: bytes, name: str) -> None:
+    """RFC 5891 5.4: it decodes, every character may stand where it stands, and it is how that text is encoded."""
     for label in name.split("."):
         if label.startswith("xn--"):
             try:
-                idna.ulabel(label)
-            except (idna.IDNAError, UnicodeError):
-                raise HostRefused(authority, f"{label} isn't a valid IDNA label") from None
+                is_valid = idna.alabel(idna.ulabel(label)) == label.encode("ascii")
+            except UnicodeError:  # idna.IDNAError is one
+                is_valid = False
+            if not is_valid:
+                raise HostRefused(authority, f"{label} isn't a valid IDNA label")

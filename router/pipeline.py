@@ -53,19 +53,22 @@ class Pipeline:
             raise PipelineUnreadable("not an object of the known members")
         if members.get("v") != VERSION:
             raise PipelineUnreadable(f"version {members.get('v')!r}, this release reads {VERSION}")
-        site_no, preview = members.get("s"), members.get("p")
-        if type(site_no) is not int or not 0 < site_no <= SITE_NO_MAX or preview not in (None, 1):
-            raise PipelineUnreadable("site number or preview mark out of range")
+        site_no = members.get("s")
+        if type(site_no) is not int or not 0 < site_no <= SITE_NO_MAX:
+            raise PipelineUnreadable("site number out of range")
         manifest = parse_content_id(members.get("a"))
         if manifest is None:
             raise PipelineUnreadable("no manifest")
-        return cls(
+        pipeline = cls(
             site_no=site_no,
             manifest=manifest,
             function=parse_content_id(members.get("f")),
             kept=parse_content_id(members.get("k")),
-            is_preview=preview == 1,
+            is_preview="p" in members,
         )
+        if pipeline.encode() != value:  # another order, spaces, a member twice, 1.0 for 1: not by our hand
+            raise PipelineUnreadable("not in the one form that this release writes")
+        return pipeline
 
 
 def parse_content_id(value: object) -> str | None:

@@ -6,8 +6,11 @@ record back would lose them.
 """
 
 import dataclasses
+import types
+import typing
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import orjson
 
@@ -127,12 +130,46 @@ def decode_record(kind: type[Record], value: bytes | memoryview) -> Record:
     try:
         members = orjson.loads(value)
         if "pointer" in members:
-            members["pointer"] = Pointer(**members["pointer"])
+            members["pointer"] = decode_pointer(members["pointer"])
         if members.get("production") is not None:
-            members["production"] = Pointer(**members["production"])
+            members["production"] = decode_pointer(members["production"])
         for name in ("log", "domains"):
-            if name in members:
+            if type(members.get(name)) is list:
                 members[name] = tuple(members[name])
-        return kind(**members)
+        allowed = MEMBER_TYPES[kind.__name__]
+        wrong = [name for name, member in members.items() if type(member) not in allowed[name]]
+        if not wrong:
+            return kind(**members)
+    except KeyError as error:
+        raise RecordUnreadable(f"{kind.__name__} record: unknown member {error}, of a newer release?") from None
     except (orjson.JSONDecodeError, TypeError, AttributeError) as error:
         raise RecordUnreadable(f"{kind.__name__} record: {error}") from None
+    raise RecordUnreadable(f"{kind.__name__} record: {', '.join(wrong)} of the wrong type")
+
+
+def decode_pointer(members: JsonObject) -> Pointer:
+    """Raises TypeError."""
+    pointer = Pointer(**members)
+    if type(pointer.seq) is not int or type(pointer.order) is not int:
+        raise TypeError("a pointer's numbers aren't numbers")
+    return pointer
+
+
+def plain_types(hint: Any) -> Iterator[type]:
+    match get_origin(hint):
+        case None:
+            yield hint
+        case types.UnionType:
+            for each in get_args(hint):
+                yield from plain_types(each)
+        case typing.Literal:
+            yield str
+        case origin:
+            yield origin
+
+
+MEMBER_TYPES: Final[dict[str, dict[str, frozenset[type]]]] = {
+    kind.__name__: {name: frozenset(plain_types(hint)) for name, hint in get_type_hints(kind).items()}
+    for kind in (Site, Deployment, Alias, CustomDomain)
+}
+"""What each member of a record may be: exactly, so that `true` is no number."""
