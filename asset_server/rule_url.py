@@ -16,15 +16,17 @@ import idna
 from asset_server.url import (
     QUERY_ENCODED,
     normalise_path,
-    normalise_special_path,
     normalise_special_query,
     percent_encode,
 )
 
 ABSOLUTE_START: Final = "https://"
 ABSOLUTE: Final = re.compile("https:///*([^/]+)/?([^\n\r\u2028\u2029]*)")
-PLAIN_PATH: Final = re.compile(r"(?:/(?!(?:\.|%2[Ee]){1,2}(?:/|\Z))[!$&-.0-;=@-\]_a-z|~%]*+)++")
+PLAIN_PATH: Final = re.compile(r"(?:/(?!(?:\.|%2[Ee]){1,2}(?:/|\Z))[!$&-.0-;=@-_a-z|~%]*+)++")
 """A path that normalises to itself."""
+RULE_PATH_ENCODED: Final = re.compile(rb'[\x00-\x20"#<>?`{}\x7f-\xff]')
+"""Without the "^" that requests have encoded: what reads and resolves rules for Pages has the path percent-encode set
+of before 2024. So a source with "^" matches nothing, as one with a backslash; its author can write %5E."""
 FRAGMENT_ENCODED: Final = re.compile(rb'[\x00-\x20"<>`\x7f-\xff]')
 USERINFO_ENCODED: Final = re.compile(rb'[\x00-\x20"#/:;<=>?@\[\\\]^`{|}\x7f-\xff]')
 OUTER_IGNORED: Final = "".join(map(chr, range(0x21)))
@@ -68,7 +70,7 @@ def normalise_rule_path(text: str) -> tuple[str, str, str]:
     if not path.startswith("/"):
         path = f"/{path}"
     return (
-        normalise_path(path.encode("utf-8")),
+        normalise_path(path.encode("utf-8"), RULE_PATH_ENCODED),
         f"?{percent_encode(query.encode('utf-8'), QUERY_ENCODED)}" if query else "",
         f"#{percent_encode(fragment.encode('utf-8'), FRAGMENT_ENCODED)}" if fragment else "",
     )
@@ -163,7 +165,7 @@ def _special_parts(text: str) -> tuple[str, str, str]:
     if not path.startswith(("/", "\\")):
         path = f"/{path}"
     return (
-        normalise_special_path(path.encode("utf-8")),
+        normalise_path(path.replace("\\", "/").encode("utf-8"), RULE_PATH_ENCODED),
         normalise_special_query(query.encode("utf-8")),
         f"#{percent_encode(fragment.encode('utf-8'), FRAGMENT_ENCODED)}" if fragment else "",
     )

@@ -24,7 +24,7 @@ CANONICAL: Final = re.compile(
 REFUSED_BYTES: Final = re.compile(rb"[\x00-\x1f\x7f]")
 ESCAPED_NUL: Final = b"%00"
 PATH_ENCODED: Final = re.compile(rb'[\x00-\x20"#<>?^`{}\x7f-\xff]')
-"""1.3, the path percent-encode set."""
+"""1.3, the path percent-encode set. It has "^" since 2024."""
 QUERY_ENCODED: Final = re.compile(rb'[\x00-\x20"#<>\x7f-\xff]')
 SPECIAL_QUERY_ENCODED: Final = re.compile(rb'[\x00-\x20"#<>\'\x7f-\xff]')
 DOT_SEGMENTS: Final = {
@@ -59,16 +59,12 @@ def parse_target(target: bytes) -> Target:
     path, _, query = target.partition(b"?")
     if not path.startswith(b"/") or REFUSED_BYTES.search(target) is not None or ESCAPED_NUL in path:
         raise TargetRefused(target)
-    return Target(normalise_special_path(path), normalise_special_query(query))
+    # In a special scheme a backslash parts segments too.
+    return Target(normalise_path(path.replace(b"\\", b"/"), PATH_ENCODED), normalise_special_query(query))
 
 
-def normalise_special_path(path: bytes) -> str:
-    r"""4.4, "path state" for a special scheme, where "\" parts segments too. `path` begins with "/"."""
-    return normalise_path(path.replace(b"\\", b"/"))
-
-
-def normalise_path(path: bytes) -> str:
-    """4.4, "path state": dot segments, also escaped ones, are resolved and the path percent-encode set is encoded."""
+def normalise_path(path: bytes, encoded: re.Pattern[bytes]) -> str:
+    """4.4, "path state": dot segments, also escaped ones, are resolved and the bytes of `encoded` are encoded."""
     segments = path[1:].split(b"/")
     kept: list[bytes] = []
     for segment in segments:
@@ -79,7 +75,7 @@ def normalise_path(path: bytes) -> str:
             kept.pop()
     if segments[-1].lower() in DOT_SEGMENTS:
         kept.append(b"")
-    return percent_encode(b"/" + b"/".join(kept), PATH_ENCODED)
+    return percent_encode(b"/" + b"/".join(kept), encoded)
 
 
 def normalise_special_query(query: bytes) -> str:

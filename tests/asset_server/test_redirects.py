@@ -76,6 +76,7 @@ def test_a_line_has_two_or_three_tokens(line: str, count: int) -> None:
         ("//dbl", "//dbl"),
         ("/a\\b", "/a\\b"),
         ("/[a]", "/[a]"),
+        ("/a^b", "/a^b"),
         ("/a\x00b", "/a%00b"),
         ("/a\x00", "/a"),
     ],
@@ -275,6 +276,7 @@ def test_captured_text_fills_whole_names(text: str, path: str, wanted: str | Non
         ("https://[2001:DB8::0:1]/", "", "https://[2001:db8::1]/"),
         ("/to?q='", "", "/to?q=%27"),
         ("/a\\b", "", "/a/b"),
+        ("/a^b", "", "/a^b"),
         ("https://a.pages.localhost/x", "", "https://a.pages.localhost/x"),
     ],
 )
