@@ -10,6 +10,7 @@ from typing import Final
 from router.http1.field_lines import TOKEN, VALUE
 from router.http1.head import CONTENT_LENGTH, list_members
 
+FRAMING_FIELDS: Final = frozenset({b"connection", b"content-length", b"transfer-encoding"})
 ANSWER_LINES: Final = re.compile(rb"(?:" + TOKEN + rb": " + VALUE + rb"\r\n)*+")
 PHRASES: Final = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
 STATUS_LINES: Final = {status: b"HTTP/1.1 %d %b\r\n" % (status, PHRASES.get(status, b"")) for status in range(200, 600)}
@@ -61,17 +62,14 @@ def render_answer_head(
     lines: list[bytes] = []
     for name, value in fields:
         lower = name.lower()
-        if lower == b"connection":
+        if lower not in FRAMING_FIELDS:
+            lines.append(b"%b: %b\r\n" % (lower, value))
+        elif lower == b"connection":
             keep_alive = keep_alive and b"close" not in list_members(value)
-            continue
-        if lower == b"transfer-encoding":
-            continue
-        if lower == b"content-length":
+        elif lower == b"content-length":
             if given_length is not None or CONTENT_LENGTH.fullmatch(value) is None:
                 raise AnswerInvalid("Content-Length is repeated or malformed")
             given_length = int(value)
-            continue
-        lines.append(b"%b: %b\r\n" % (lower, value))
     block = b"".join(lines)
     if ANSWER_LINES.fullmatch(block) is None or block.count(b"\n") != len(lines):
         raise AnswerInvalid("a header would end its line")
