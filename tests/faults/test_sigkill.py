@@ -54,7 +54,7 @@ def usual_deploy_s(data: Path, version: int) -> float:
 
 
 @pytest.mark.parametrize("round_number", range(ROUNDS_COUNT))
-def test_a_kill_at_any_moment_of_a_deploy_leaves_the_old_site_or_the_new(data: Path, round_number: int) -> None:
+def test_57_a_kill_at_any_moment_of_a_deploy_leaves_the_old_site_or_the_new(data: Path, round_number: int) -> None:
     dice = random.Random(round_number)
     live_version = 1
     deploy_s = usual_deploy_s(data, live_version)
