@@ -1,6 +1,7 @@
 """What becomes of a connection: order, reuse, bodies nobody reads, expectations, ends of every kind."""
 
 import json
+from contextlib import ExitStack
 
 import pytest
 
@@ -185,9 +186,11 @@ def test_31_past_the_limit_of_connections_a_client_is_told_and_the_others_go_on(
 
 
 def test_a_worker_that_ends_closes_idle_connections_and_answers_the_others() -> None:
-    with listening() as listener, listener.connect() as idle, listener.connect() as busy:
+    with listening() as listener, ExitStack() as stack:
+        idle, asking, busy = (stack.enter_context(listener.connect()) for _ in range(3))
         idle.send(GET)
         assert idle.read_answer().status == 200
+        asking.send(GET[:20])
         busy.send(post("/", "Content-Length: 5", "Expect: 100-continue"))
         busy.read_until(b"100 Continue\r\n\r\n")
         listener.server.should_exit = True
@@ -195,3 +198,6 @@ def test_a_worker_that_ends_closes_idle_connections_and_answers_the_others() -> 
         busy.send(b"hello")
         answer = busy.read_answer()
         assert (answer.told()["body"], answer.headers["connection"]) == ("hello", "close")
+        asking.send(GET[20:])
+        answer = asking.read_answer()
+        assert (answer.status, answer.headers["connection"]) == (200, "close")
