@@ -121,7 +121,7 @@ class RedirectRules:
         return None
 
 
-def redirect_location(match: RedirectMatch, *, origin: str, path: str, query: str) -> str:
+def redirect_location(match: RedirectMatch, *, origin: str, query: str) -> str:
     """The Location value, ASCII (pages-serving 4.5). `path` is the request's: no destination is relative to it, since
     each begins with "/" or a host."""
     return match.target.location(origin=origin, query=query)

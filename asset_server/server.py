@@ -86,7 +86,7 @@ class AssetServer:
         match = rules.redirects.match(path) if rules.redirects is not None else None
         if match is not None:
             if match.status != 200:
-                location = redirect_location(match, origin=request.origin, path=path, query=request.query)
+                location = redirect_location(match, origin=request.origin, query=request.query)
                 return _redirect(match.status, location)
             path = _rewritten(match.destination)
         if request.method not in ("GET", "HEAD"):

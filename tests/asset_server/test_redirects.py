@@ -28,7 +28,7 @@ def problem_of(line: str) -> RuleProblem:
 def location(text: str, path: str, *, query: str = "", origin: str = ORIGIN) -> str | None:
     rules, _ = RedirectRules.parse(text)
     match = RedirectRules.decode(rules.encode()).match(path)
-    return None if match is None else redirect_location(match, origin=origin, path=path, query=query)
+    return None if match is None else redirect_location(match, origin=origin, query=query)
 
 
 # 4.2 grammar
