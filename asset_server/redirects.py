@@ -122,8 +122,7 @@ class RedirectRules:
 
 
 def redirect_location(match: RedirectMatch, *, origin: str, query: str) -> str:
-    """The Location value, ASCII (pages-serving 4.5). `path` is the request's: no destination is relative to it, since
-    each begins with "/" or a host."""
+    """The Location value, ASCII (pages-serving 4.5)."""
     return match.target.location(origin=origin, query=query)
 
 
