@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 ANY: Final = b"*"
-ELEMENT: Final = re.compile(rb'[ \t]*(?:(?:W/)?("[\x21\x23-\x7e\x80-\xff]*"))?[ \t]*(,|\Z)')
+ELEMENT: Final = re.compile(rb'[ \t]*+(?:(?:W/)?("[\x21\x23-\x7e\x80-\xff]*+"))?[ \t]*+(,|\Z)')
 """One member of `#entity-tag`, perhaps empty, with its comma."""
 
 

@@ -15,7 +15,7 @@ GAP_BYTES_MAX: Final = 80  # about the cost of one more part's head
 POSITION_DIGITS_MAX: Final = 18  # below 2^63; longer numbers are past every end, and int() never sees them
 
 SPECIFIER: Final = re.compile(rb"[bB][yY][tT][eE][sS]=(.*)", re.DOTALL)
-RANGE_SPEC: Final = re.compile(rb"[ \t]*(?:([0-9]*)-([0-9]*))?[ \t]*")
+RANGE_SPEC: Final = re.compile(rb"[ \t]*+(?:([0-9]*+)-([0-9]*+))?[ \t]*+")
 
 
 @dataclass(frozen=True, slots=True)
