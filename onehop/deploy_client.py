@@ -47,6 +47,7 @@ class DeployOptions:
     is_dirty: bool = False
     is_forced: bool = False
     creates_site: bool = True
+    follows_links: bool = False
 
     def filled_in(self, checkout: GitCheckout | None) -> "DeployOptions":
         """What wasn't given, as git has it."""
@@ -60,6 +61,7 @@ class DeployOptions:
             is_dirty=self.is_dirty or checkout.is_dirty,
             is_forced=self.is_forced,
             creates_site=self.creates_site,
+            follows_links=self.follows_links,
         )
 
 
@@ -156,11 +158,16 @@ def deploy_folder(
 ) -> Deployed:
     """`project`: see `read_folder`. Raises FolderRefused before anything is sent; ApiRefused, ApiUnreachable,
     DeployFailed."""
-    folder = read_folder(root, project=project)
+    folder = read_folder(root, project=project, follow_links=options.follows_links)
     created_site = ensure_site(api, options)
     upload_pass = UploadPass(api, options.site)
     if len(folder.files) > upload_pass.files_count_max:
-        folder = read_folder(root, project=project, files_count_max=upload_pass.files_count_max)
+        folder = read_folder(
+            root,
+            project=project,
+            follow_links=options.follows_links,
+            files_count_max=upload_pass.files_count_max,
+        )
     keyed = compute_keys(folder.files, watcher)
     sent: list[Keyed] = []
     try:

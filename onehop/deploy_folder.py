@@ -59,11 +59,14 @@ class DeployFolder:
         return sum(each.size_bytes for each in self.files)
 
 
-def read_folder(root: Path, *, project: Path | None = None, files_count_max: int = FILES_COUNT_MAX) -> DeployFolder:
-    """`project` is the folder that a build is started in, where wrangler looks for functions/. Raises FolderRefused."""
+def read_folder(
+    root: Path, *, project: Path | None = None, follow_links: bool = False, files_count_max: int = FILES_COUNT_MAX
+) -> DeployFolder:
+    """`project` is the folder that a build is started in, where wrangler looks for functions/. `follow_links` takes in
+    what symlinks outside the folder lead to, as wrangler does. Raises FolderRefused."""
     if not root.is_dir():
         raise FolderRefused(f"{root} is {'not a folder' if root.exists() else 'not there'}; name the folder to deploy")
-    walk = _Walk(root.resolve())
+    walk = _Walk(root.resolve(), follow_links=follow_links)
     files = tuple(sorted(walk.files_below(walk.root, "", depth=0), key=lambda each: each.path))
     refuse_unfit(files, files_count_max=files_count_max)
     controls = {name: root / name for name in CONTROL_FILES if (root / name).is_file()}
@@ -118,11 +121,11 @@ def name_some(names: list[str]) -> str:
 class _Walk:
     """One pass over a folder; collects what it left out as it goes."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, follow_links: bool) -> None:
         self.root = root
-        self._open: list[
-            tuple[int, int]
-        ] = []  # device and inode of the folders that we are in: a link to one is a cycle
+        self._follow_links = follow_links
+        # Device and inode of the folders that we are in: a link to one is a cycle.
+        self._open: list[tuple[int, int]] = []
         self._leading_out: list[str] = []
         self._dangling: list[str] = []
         self._special: list[str] = []
@@ -131,7 +134,7 @@ class _Walk:
 
     def warnings(self) -> Iterator[str]:
         for names, what in (
-            (self._leading_out, "symlinks lead out of the folder and aren't followed"),
+            (self._leading_out, "symlinks lead out of the folder; --follow-links deploys what they lead to"),
             (self._dangling, "symlinks lead nowhere"),
             (self._special, "are neither files nor folders"),
             (self._cycles, "symlinks lead back to a folder that they are in, or through too many folders"),
@@ -175,7 +178,7 @@ class _Walk:
         except (OSError, RuntimeError):  # nowhere, or round in circles
             self._dangling.append(path)
             return False
-        if not target.is_relative_to(self.root):
+        if not self._follow_links and not target.is_relative_to(self.root):
             self._leading_out.append(path)
             return False
         return True

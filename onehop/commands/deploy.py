@@ -23,6 +23,9 @@ def deploy(
     commit_dirty: Annotated[bool, typer.Option("--commit-dirty", help="Uncommitted changes are in it.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Go live even over a deploy that began later.")] = False,
     create: Annotated[bool, typer.Option(help="Create the site if there is none.")] = True,
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="Deploy what symlinks out of the folder lead to, too.")
+    ] = False,
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
@@ -35,6 +38,7 @@ def deploy(
         is_dirty=commit_dirty,
         is_forced=force,
         creates_site=create,
+        follows_links=follow_links,
     ).filled_in(read_checkout(Path.cwd()))
     with connect(data) as api, watched() as watcher:
         deployed = deploy_folder(api, folder, options, watcher=watcher, project=Path.cwd())

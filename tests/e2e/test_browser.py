@@ -50,7 +50,7 @@ def test_a_documentation_site_opens_and_links_work_without_a_console_error(
     browser: Chrome, serve: Serve, tmp_path: Path
 ) -> None:
     server = serve()
-    server.cli("deploy", str(find_documentation_site()), "--project", "docs", "--branch", "main")
+    server.cli("deploy", str(find_documentation_site()), "--project", "docs", "--branch", "main", "--follow-links")
     browser.get(f"http://docs.pages.localhost:{server.edge_port}/")
     assert "Documentation" in browser.title
     browser.find_element(By.PARTIAL_LINK_TEXT, "Library Reference").click()

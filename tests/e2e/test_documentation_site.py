@@ -34,7 +34,7 @@ def docs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docs]:
     folder = find_documentation_site()
     files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     with serving(tmp_path_factory.mktemp("docs") / "data") as server:
-        server.cli("deploy", str(folder), "--project", PROJECT, "--branch", "main")
+        server.cli("deploy", str(folder), "--project", PROJECT, "--branch", "main", "--follow-links")
         yield Docs(server, folder, files)
 
 

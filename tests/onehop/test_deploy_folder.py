@@ -163,3 +163,15 @@ def test_a_file_or_nothing_in_place_of_the_folder_is_refused(tmp_path: Path) -> 
 
 def test_empty_folder_has_no_files(tmp_path: Path) -> None:
     assert read_folder(tmp_path).files == ()
+
+
+def test_a_link_out_of_the_folder_is_followed_only_when_asked(tmp_path: Path) -> None:
+    (tmp_path / "shared.js").write_text("shared")
+    folder = make(tmp_path / "site", "index.html")
+    (folder / "shared.js").symlink_to(tmp_path / "shared.js")
+    kept_in = read_folder(folder)
+    assert [each.path for each in kept_in.files] == ["/index.html"]
+    assert "--follow-links" in kept_in.warnings[0]
+    followed = read_folder(folder, follow_links=True)
+    assert [each.path for each in followed.files] == ["/index.html", "/shared.js"]
+    assert followed.warnings == ()
