@@ -25,7 +25,7 @@ class HashKey:
     id: str
     secret: bytes = field(repr=False)
     _keyed: HMAC = field(init=False, repr=False, compare=False)
-    """Has taken the key in already; a copy of it is a third of the work of a fresh HMAC (decision 0004)."""
+    """Has taken the key in already; a copy of it is a third of the work of a fresh HMAC (decision 0005)."""
 
     def __post_init__(self) -> None:
         if len(self.secret) != SECRET_BYTES:

@@ -114,14 +114,10 @@ Record = TypeVar("Record", Site, Deployment, Alias, CustomDomain)
 
 def encode_record(record: Site | Deployment | Alias | CustomDomain) -> bytes:
     members: JsonObject = {}
-    for each in dataclasses.fields(record):
-        value = getattr(record, each.name)
-        if each.default_factory is not dataclasses.MISSING:
-            if not value:
-                continue
-        elif value == each.default:
-            continue
-        members[each.name] = value
+    for name, default in MEMBER_DEFAULTS[type(record).__name__]:
+        value = getattr(record, name)
+        if value != default:
+            members[name] = value
     return orjson.dumps(members)
 
 
@@ -173,3 +169,12 @@ MEMBER_TYPES: Final[dict[str, dict[str, frozenset[type]]]] = {
     for kind in (Site, Deployment, Alias, CustomDomain)
 }
 """What each member of a record may be: exactly, so that `true` is no number."""
+
+MEMBER_DEFAULTS: Final[dict[str, tuple[tuple[str, object], ...]]] = {
+    kind.__name__: tuple(
+        (each.name, each.default if each.default_factory is dataclasses.MISSING else each.default_factory())
+        for each in dataclasses.fields(kind)
+    )
+    for kind in (Site, Deployment, Alias, CustomDomain)
+}
+"""What is left out of a record; `MISSING`, which equals nothing, where there's no default."""

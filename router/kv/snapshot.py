@@ -14,7 +14,7 @@ import lmdb
 from router.kv.environment import Environment
 from router.kv.feed import ENTRIES_MAX, ROUTES_NAMED_MAX, SITES_NAMED_MAX, Change
 from router.kv.schema import FEED_SEQ, SITE_NO, Database
-from router.kv.translation import translated
+from router.kv.translation import translated, translated_write
 
 PUT_CHUNK_ROWS: Final = 10_000
 
@@ -124,7 +124,7 @@ class Transaction(Snapshot):
         try:
             self._txn.put(key, value, db=self._databases[database])
         except lmdb.Error as error:
-            raise translated(error) from None
+            raise translated_write(error, self._environment.path) from None
         self._note(database, key)
 
     def put_many(self, database: Database, items: Iterable[tuple[bytes, bytes]]) -> None:
@@ -136,7 +136,7 @@ class Transaction(Snapshot):
                     for key, _ in chunk:
                         self._note(database, key)
         except lmdb.Error as error:
-            raise translated(error) from None
+            raise translated_write(error, self._environment.path) from None
 
     def delete(self, database: Database, key: bytes) -> bool:
         """Whether there was something to delete."""
@@ -145,7 +145,7 @@ class Transaction(Snapshot):
         except lmdb.BadValsizeError:
             return False
         except lmdb.Error as error:
-            raise translated(error) from None
+            raise translated_write(error, self._environment.path) from None
         if deleted:
             self._note(database, key)
         return deleted
@@ -163,7 +163,7 @@ class Transaction(Snapshot):
             self._txn.put(new_key, bytes(value), db=routes, overwrite=False)
             self._txn.delete(old_key, db=routes)
         except lmdb.Error as error:
-            raise translated(error) from None
+            raise translated_write(error, self._environment.path) from None
         return True
 
     def note_keys_rotated(self) -> None:

@@ -18,7 +18,7 @@ from router.kv.environment import STORE_ID_KEY, Environment, open_environment
 from router.kv.errors import StoreDamaged, StoreError, StoreFull, StoreRefused
 from router.kv.schema import Database
 from router.kv.snapshot import Snapshot, Transaction
-from router.kv.translation import translated
+from router.kv.translation import translated_write
 
 __all__ = ["Snapshot", "Store", "StoreDamaged", "StoreError", "StoreFull", "StoreRefused", "Transaction", "open_store"]
 
@@ -44,7 +44,7 @@ class Store:
             txn.commit()
         except lmdb.Error as error:
             txn.abort()
-            raise translated(error) from None
+            raise translated_write(error, self._environment.path) from None
         except BaseException:
             txn.abort()
             raise

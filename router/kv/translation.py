@@ -6,6 +6,7 @@ LMDB said goes into the message.
 
 import errno
 import os
+from pathlib import Path
 from typing import Final
 
 import lmdb
@@ -36,10 +37,14 @@ DAMAGED_CURE: Final = "stop onehop, see 'onehop check', and bring the last backu
 BY_ERRNO: Final = {errno.ENOSPC: FULL[0], errno.EDQUOT: FULL[0], errno.EROFS: REFUSED[0], errno.EACCES: REFUSED[0]}
 
 
+FULL_MESSAGE: Final = "the disk of the data folder is full; free some space and try again, nothing was changed"
+FREE_BYTES_OF_A_FULL_DISK: Final = 1 << 20
+
+
 def translated(error: lmdb.Error) -> StoreError:
     kind = kind_of(error)
     if issubclass(kind, FULL):
-        return StoreFull("the disk of the data folder is full; free some space and try again, nothing was changed")
+        return StoreFull(FULL_MESSAGE)
     if issubclass(kind, OUTGROWN):
         return StoreFull("the store has outgrown what this process may map; start it again with 'ulimit -v unlimited'")
     if issubclass(kind, DAMAGED):
@@ -51,6 +56,15 @@ def translated(error: lmdb.Error) -> StoreError:
             f"the store can't be used ({error}); it needs a disk that can be written, and 'ulimit -v unlimited'"
         )
     return StoreError(f"the store failed ({error}); nothing was changed")
+
+
+def translated_write(error: lmdb.Error, folder: Path) -> StoreError:
+    """The same for a transaction: where the disk's end cuts a write short, LMDB says "Input/output error"."""
+    if str(error).endswith(os.strerror(errno.EIO)):
+        disk = os.statvfs(folder)
+        if disk.f_bavail * disk.f_frsize < FREE_BYTES_OF_A_FULL_DISK:
+            return StoreFull(FULL_MESSAGE)
+    return translated(error)
 
 
 def kind_of(error: lmdb.Error) -> type[lmdb.Error]:
