@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import resource
 import socket
 import sys
 from collections.abc import Callable
@@ -20,8 +21,10 @@ from router.http1.limits import MIB, HttpLimits
 from router.protocol import strict_protocol
 
 BACKLOG: Final = 4096
-EDGE_LIMITS: Final = HttpLimits()
-API_LIMITS: Final = HttpLimits(drained_bytes_max=8 * MIB)
+CONNECTIONS_MIN: Final = 16
+OPEN_FILES_SPARE: Final = 256
+"""Descriptors that connections leave to the store, the blobs and the loop."""
+API_DRAINED_BYTES_MAX: Final = 8 * MIB
 """The API bounds each route's body itself; what it refuses early may still be on its way."""
 
 
@@ -44,6 +47,7 @@ class ReadyServer(uvicorn.Server):
 def run_serve(config: Config, *, as_json: bool = False, on_ready: Callable[[int, int], None] | None = None) -> int:
     """Serves until told to stop; returns the exit code. `on_ready` gets the edges' and the API's port."""
     configure_logs(config.log_format)
+    connections_count_max = max(CONNECTIONS_MIN, raise_open_files_limit() - OPEN_FILES_SPARE)
     edge_socket = listen(config.host, config.port, "--port")
     api_socket = listen(config.api_host, config.api_port, "--api-port")
     folder = prepare(config)
@@ -52,7 +56,7 @@ def run_serve(config: Config, *, as_json: bool = False, on_ready: Callable[[int,
     def run_edge(ready: Callable[[], object]) -> None:
         api_socket.close()
         with opened_edge(config, folder) as app:
-            serve_app(app, edge_socket, config, ready, limits=EDGE_LIMITS)
+            serve_app(app, edge_socket, config, ready, limits=HttpLimits(connections_count_max=connections_count_max))
 
     def run_control_plane(ready: Callable[[], object]) -> None:
         # Imported here, after the fork: its 200 ms then pass beside the edges' start and not before it.
@@ -61,7 +65,10 @@ def run_serve(config: Config, *, as_json: bool = False, on_ready: Callable[[int,
         try:
             with opened_control_plane(config, folder, edge_port=edge_port) as app:
                 edge_socket.close()
-                serve_app(app, api_socket, config, ready, limits=API_LIMITS)
+                limits = HttpLimits(
+                    connections_count_max=connections_count_max, drained_bytes_max=API_DRAINED_BYTES_MAX
+                )
+                serve_app(app, api_socket, config, ready, limits=limits)
         except DataFolderRefused as error:
             sys.stderr.write(f"onehop: {error}\n")
             raise SystemExit(EXIT_START_REFUSED) from None
@@ -74,6 +81,18 @@ def run_serve(config: Config, *, as_json: bool = False, on_ready: Callable[[int,
     edges = [Role(f"edge {number}", run_edge) for number in range(1, config.workers + 1)]
     roles = [Role("control plane", run_control_plane), *edges]
     return Supervisor(roles, drain_s=config.drain_s, on_ready=announce).run()
+
+
+def raise_open_files_limit() -> int:
+    """As many descriptors as this process may have, and how many that is; at most as many connections as an edge
+    takes, since more would only cost table space."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = HttpLimits().connections_count_max + OPEN_FILES_SPARE
+    reachable = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < reachable:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (reachable, hard))
+        soft = reachable
+    return wanted if soft == resource.RLIM_INFINITY else min(wanted, soft)
 
 
 def serve_app(
