@@ -11,11 +11,13 @@ from typing import Final, Self
 
 import orjson
 
-VERSION: Final = 1
-CONTENT_ID: Final = re.compile(r"[A-Za-z0-9_-]{22}")
-"""A manifest's or bundle's id: 16 bytes as unpadded base64url."""
 SITE_NO_MAX: Final = 2**32 - 1
-MEMBERS: Final = frozenset({"v", "s", "a", "f", "k", "p"})
+CONTENT_ID: Final = rb"[A-Za-z0-9_-]{22}"  # a manifest's or bundle's id: 16 bytes as unpadded base64url
+STORED: Final = re.compile(
+    rb'\{"v":1,"s":([1-9][0-9]{0,9}),"a":"(' + CONTENT_ID + rb')"'
+    rb'(?:,"f":"(' + CONTENT_ID + rb')")?(?:,"k":"(' + CONTENT_ID + rb')")?(,"p":1)?\}'
+)
+"""What `Pipeline.encode` writes, to the byte: stricter than a JSON parser with checks after it, and faster."""
 
 
 class PipelineUnreadable(ValueError):
@@ -33,7 +35,7 @@ class Pipeline:
     is_preview: bool = False
 
     def encode(self) -> bytes:
-        members: dict[str, object] = {"v": VERSION, "s": self.site_no, "a": self.manifest}
+        members: dict[str, object] = {"v": 1, "s": self.site_no, "a": self.manifest}
         if self.function is not None:
             members["f"] = self.function
         if self.kept is not None:
@@ -45,35 +47,14 @@ class Pipeline:
     @classmethod
     def parse(cls, value: bytes) -> Self:
         """Raises PipelineUnreadable; never guesses at a value that isn't exactly of the known form."""
-        try:
-            members = orjson.loads(value)
-        except orjson.JSONDecodeError as error:
-            raise PipelineUnreadable(f"not JSON: {error}") from None
-        if not isinstance(members, dict) or not members.keys() <= MEMBERS:
-            raise PipelineUnreadable("not an object of the known members")
-        if members.get("v") != VERSION:
-            raise PipelineUnreadable(f"version {members.get('v')!r}, this release reads {VERSION}")
-        site_no = members.get("s")
-        if type(site_no) is not int or not 0 < site_no <= SITE_NO_MAX:
-            raise PipelineUnreadable("site number out of range")
-        manifest = parse_content_id(members.get("a"))
-        if manifest is None:
-            raise PipelineUnreadable("no manifest")
-        pipeline = cls(
-            site_no=site_no,
-            manifest=manifest,
-            function=parse_content_id(members.get("f")),
-            kept=parse_content_id(members.get("k")),
-            is_preview="p" in members,
+        match = STORED.fullmatch(value)
+        if match is None or int(match[1]) > SITE_NO_MAX:
+            raise PipelineUnreadable(f"{value[:64]!r} isn't what this release writes; damaged, or of a newer one")
+        site_no, manifest, function, kept, preview = match.groups()
+        return cls(
+            site_no=int(site_no),
+            manifest=manifest.decode("ascii"),
+            function=function.decode("ascii") if function is not None else None,
+            kept=kept.decode("ascii") if kept is not None else None,
+            is_preview=preview is not None,
         )
-        if pipeline.encode() != value:  # another order, spaces, a member twice, 1.0 for 1: not by our hand
-            raise PipelineUnreadable("not in the one form that this release writes")
-        return pipeline
-
-
-def parse_content_id(value: object) -> str | None:
-    if value is None:
-        return None
-    if not isinstance(value, str) or CONTENT_ID.fullmatch(value) is None:
-        raise PipelineUnreadable("a content id isn't 22 characters of base64url")
-    return value

@@ -28,7 +28,7 @@ from router.kv.store import Snapshot, Store
 from router.pipeline import Pipeline, PipelineUnreadable
 from router.site_names import SiteNames
 
-KNOWN_MAX: Final = 50_000  # about 40 MB when full
+KNOWN_MAX: Final = 50_000  # about 30 MB when full
 UNKNOWN_MAX: Final = 10_000
 SPELLINGS_MAX: Final = 8  # of one host: its name with and without a port is what browsers send
 LOOK_EVERY_S: Final = 0.02
