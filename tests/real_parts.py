@@ -1,4 +1,4 @@
-"""The real programs that tests drive: both wranglers, Chromium, a documentation site of Debian's.
+"""The real things that tests drive: both wranglers, Chromium, a documentation site of Debian's, a disk that gets full.
 
 A test asks for its part here. Where the part is missing, the test is skipped, saying what would bring it; with
 ONEHOP_REQUIRE=all (CI) it fails instead, so that a broken installation can never look like a pass.
@@ -9,7 +9,8 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -93,3 +94,16 @@ def find_documentation_site() -> Path:
             return folder.resolve()
     refuse_to_run_without("a documentation site (Debian's python3-doc)")
     raise AssertionError("unreachable: refuse_to_run_without never returns")
+
+
+@contextmanager
+def small_disk(mount_point: Path, *, size_bytes: int) -> Iterator[Path]:
+    """A file system of its own, of a size that a test can fill."""
+    mount_point.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs", str(mount_point)]
+    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode != 0:
+        refuse_to_run_without("a file system of a few MiB", "mounting a tmpfs takes root")
+    try:
+        yield mount_point
+    finally:
+        subprocess.run(["umount", "--lazy", str(mount_point)], check=True)
