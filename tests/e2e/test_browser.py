@@ -1,8 +1,14 @@
 """Chromium, as a visitor has it, over the hosts that sites really have: `*.pages.localhost` needs no name server."""
 
+import os
+import re
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import pytest
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
@@ -59,3 +65,41 @@ def test_a_documentation_site_opens_and_links_work_without_a_console_error(
     browser.save_screenshot(str(tmp_path / "documentation.png"))
     assert {name: status for name, status in statuses_of(browser).items() if status not in (200, 304)} == {}
     assert console_of(browser) == []
+
+
+@pytest.fixture
+def demo_urls(tmp_path: Path) -> Iterator[list[str]]:
+    """Where `onehop demo` says that its sites are, while it runs."""
+    command = [sys.executable, "-m", "onehop", "demo", "--data", str(tmp_path / "data"), "--workers", "1"]
+    process = subprocess.Popen(
+        [*command, "--port", "0", "--api-port", "0"], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stdout is not None
+    try:
+        urls = []
+        for line in process.stdout:
+            urls += re.findall(r"http://\S+\.pages\.localhost:\d+\S*", line)
+            if "Ctrl-C" in line:
+                break
+        yield urls
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=WAIT_S)
+        process.stdout.close()
+
+
+def test_each_page_of_the_demo_opens_without_a_console_error(
+    browser: Chrome, demo_urls: list[str], tmp_path: Path
+) -> None:
+    assert len(demo_urls) >= 3
+    for number, url in enumerate(demo_urls):
+        browser.get(url)
+        browser.save_screenshot(str(tmp_path / f"demo-{number}.png"))
+        assert browser.find_element(By.TAG_NAME, "h1").text
+        links = {link.get_dom_attribute("href") for link in browser.find_elements(By.CSS_SELECTOR, "nav a, header a")}
+        pages = {link.split("#")[0] for link in links if link and link.startswith("/")} - {"", "/"}
+        for page in sorted(pages):
+            browser.get(f"{urlsplit(url).scheme}://{urlsplit(url).netloc}{page}")
+            assert browser.title
+        assert {name: status for name, status in statuses_of(browser).items() if status not in (200, 304)} == {}
+        assert console_of(browser) == []
