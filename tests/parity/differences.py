@@ -59,7 +59,7 @@ def plain_fields(answer: Answer) -> dict[str, str]:
 
 def whole_answer_is_explained(ask: Ask, theirs: Answer, ours: Answer, verdict: Verdict) -> bool:
     """Cases where the dev server's answer says nothing about the real thing: only sanity is asked of ours."""
-    path = unquote_to_bytes(ask.target.encode("latin-1").partition(b"?")[0])
+    path = unquote_to_bytes(ask.target.encode("latin-1").partition(b"?")[0].replace(b"\\", b"/"))
     if theirs.status == 502:
         verdict.allowances.add("7")
         wanted = (400,) if b"\0" in path else (200, 304, 308, 404)
