@@ -15,18 +15,19 @@ class FeedReader:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._txn_id = store.last_txn_id()  # before the snapshot: what is committed between is then read again
         with store.read() as snapshot:
+            self._txn_id = snapshot.txn_id()
             self._seq = last_seq(snapshot)
 
     def changes_since_last_look(self) -> Change | None:
         """None for nothing. Missed or unreadable entries count as "everything": too much is evicted, never too
         little."""
-        txn_id = self._store.last_txn_id()
-        if txn_id == self._txn_id:
+        if self._store.last_txn_id() == self._txn_id:
             return None
-        self._txn_id = txn_id
         with self._store.read() as snapshot:
+            # LMDB tells of a commit some milliseconds before it lets readers begin with it: what counts as seen is
+            # the snapshot's own transaction, or a change that was told of early would never be read.
+            self._txn_id = snapshot.txn_id()
             seq = last_seq(snapshot)
             change = self._read(snapshot, seq)
         self._seq = seq

@@ -68,6 +68,10 @@ class Snapshot:
         except lmdb.Error as error:
             raise translated(error) from None
 
+    def txn_id(self) -> int:
+        """The commit that this sees. `Store.last_txn_id` may be ahead of it while a commit is being synced."""
+        return int(self._txn.id())
+
     def count(self, database: Database) -> int:
         try:
             return int(self._txn.stat(self._databases[database])["entries"])

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from hypothesis import given
@@ -192,3 +193,23 @@ def test_a_feed_that_went_back_is_everything(store: Store) -> None:
 def test_the_end_of_an_empty_feed_is_zero(store: Store) -> None:
     with store.read() as snapshot:
         assert feed_reader.last_seq(snapshot) == 0
+
+
+def test_a_commit_that_is_being_synced_while_a_reader_looks_is_told_all_the_same(store: Store) -> None:
+    """LMDB shows a commit's number before readers can begin with it: a look in between must not count it as seen."""
+    reader = FeedReader(store)
+    for number in range(30):
+        key = number.to_bytes(16, "big")
+
+        def commit(key: bytes = key) -> None:
+            with store.write() as transaction:
+                transaction.put(Database.ROUTES, key, b"value")
+
+        writer = Thread(target=commit)
+        writer.start()
+        told: set[bytes] = set()
+        while writer.is_alive():
+            told |= getattr(reader.changes_since_last_look(), "route_keys", frozenset())
+        writer.join()
+        told |= getattr(reader.changes_since_last_look(), "route_keys", frozenset())
+        assert told == {key}
