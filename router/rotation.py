@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from router.hashed import delete_route, live_ring, put_route, read_route
+from router.hashed import live_ring
 from router.hashing import HashKey, KeyRing
 from router.host_walk import BEGINNING, HostWalk, Place
 from router.key_files import KeysRefused, put_live_keys, read_key_ring, tidy_key_file, write_key_ring
@@ -25,7 +25,7 @@ from router.kv.snapshot import Snapshot
 from router.kv.store import Store
 from router.site_names import SiteNames
 
-__all__ = ["Progress", "RotationBlocked", "delete_route", "put_route", "read_route", "rotate_keys"]
+__all__ = ["Progress", "RotationBlocked", "rotate_keys"]
 
 PLACE_KEY: Final = b"rotation_place"
 BATCH_ROWS: Final = 1_000  # some ten milliseconds in which a deploy waits for the write lock

@@ -1,6 +1,5 @@
 import os
 import signal
-import subprocess
 import threading
 import time
 from base64 import b64decode
@@ -14,6 +13,7 @@ from asset_server.asset_keys import asset_key
 from asset_server.blobs import BlobCorrupt, BlobMissing, BlobStore, Upload, UploadRefused
 from asset_server.durable import StoreFull
 from asset_server.manifest import ASSET_BYTES_MAX, Asset, Encodings
+from tests.real_parts import small_disk
 
 PAGE = b"<title>A page</title><link rel=preload href=/a.css as=style>" + b"<p>text\n" * 200
 SITE, OTHER_SITE = "1", "2"
@@ -294,40 +294,32 @@ def test_removing_what_is_not_there_is_no_error(store: BlobStore) -> None:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 8 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "onehop-test", folder], capture_output=True)
-    if mounted.returncode != 0:
-        pytest.skip("mounting a small file system needs root")
-    try:
+def small_folder(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", size_bytes=8 * 1024 * 1024) as folder:
         yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", folder], check=True)
 
 
-def test_hardening_60_a_full_disk_refuses_the_upload_and_keeps_what_is_there(small_disk: Path) -> None:
-    store = BlobStore(small_disk)
+def test_hardening_60_a_full_disk_refuses_the_upload_and_keeps_what_is_there(small_folder: Path) -> None:
+    store = BlobStore(small_folder)
     asset = put_page(store)
     large = [upload(os.urandom(1024 * 1024), "png", "image/png") for _ in range(12)]
     with pytest.raises(StoreFull, match="onehop gc"):
         store.put_many(large, scope=SITE)
-    assert list((small_disk / "uploads" / "tmp").iterdir()) == []
+    assert list((small_folder / "uploads" / "tmp").iterdir()) == []
     assert list(store.keys()) == [asset.key.hex()]
     assert store.open(asset, NONE).body == PAGE
     store.put_many(large[:4], scope=SITE)
     assert store.missing([each.key for each in large], scope=SITE) == [each.key for each in large[4:]]
 
 
-def test_hardening_60_a_disk_that_fills_while_a_claim_is_proven_refuses_the_claim(small_disk: Path) -> None:
-    store = BlobStore(small_disk)
+def test_hardening_60_a_disk_that_fills_while_a_claim_is_proven_refuses_the_claim(small_folder: Path) -> None:
+    store = BlobStore(small_folder)
     unlikely = upload(os.urandom(3 * 1024 * 1024), "vue", "application/octet-stream")
     store.put_many([unlikely], scope=SITE)
-    (small_disk / "filler").write_bytes(bytes(4 * 1024 * 1024))
+    (small_folder / "filler").write_bytes(bytes(4 * 1024 * 1024))
     with pytest.raises(StoreFull):
         store.claim([("/a.vue", unlikely.key)], scope=SITE)
-    (small_disk / "filler").unlink()
+    (small_folder / "filler").unlink()
     assert store.claim([("/a.vue", unlikely.key)], scope=SITE).refusals == []
 
 

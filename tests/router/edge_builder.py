@@ -12,13 +12,13 @@ from asset_server.manifest import encode_manifest, manifest_id
 from asset_server.message import Response
 from asset_server.server import AssetServer
 from router.edge import Edge, EdgeRequest
+from router.hashed import delete_route, put_route
 from router.hashing import HashKey, KeyRing
 from router.hostname import Hostname
 from router.kv.schema import Database
 from router.kv.store import Store, open_store
 from router.pipeline import Pipeline
 from router.resolve import Resolver
-from router.rotation import delete_route, put_route
 from router.site_names import SiteNames
 
 DOMAIN = "pages.test"

@@ -7,9 +7,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from functions.routes_json import RoutesJson
+from router.hashed import put_route
 from router.hostname import Hostname
 from router.kv.schema import Database
-from router.rotation import put_route
 from tests.router.edge_builder import BuiltEdge, built_edge
 
 
