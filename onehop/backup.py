@@ -30,6 +30,7 @@ from control_plane.clock import Clock
 from onehop.data_folder import DataFolder
 from onehop.errors import CommandFailed
 from onehop.output import Watcher
+from router.key_files import KeysRefused, prove_key_ring, read_key_ring
 from router.kv.schema import Database
 from router.kv.store import open_store
 
@@ -90,9 +91,22 @@ def fill(folder: DataFolder, partial: Path, *, clock: Clock, watcher: Watcher) -
         shutil.copytree(folder.bundles, copy.bundles, copy_function=link_or_copy)
     for file in sorted(folder.secrets.iterdir()):
         copy_secret(file, copy.secrets / file.name)
+    refuse_another_ring(copy)
     description = BackupDescription(VERSION, clock.now(), sites, deployments, len(needed) - missing, missing)
     (partial / DESCRIPTION_FILE).write_bytes(orjson.dumps(asdict(description), option=orjson.OPT_INDENT_2))
     return description
+
+
+def refuse_another_ring(copy: DataFolder) -> None:
+    """The store and the keys were copied one after the other: a rotation in between would make a pair that can't be
+    restored. Raises BackupRefused."""
+    try:
+        with open_store(copy.kv) as store:
+            prove_key_ring(store, read_key_ring(copy.route_keys), copy.route_keys)
+    except KeysRefused:
+        raise BackupRefused("a key rotation began or ended during the backup; run the backup again") from None
+    finally:
+        (copy.kv / "lock.mdb").unlink(missing_ok=True)
 
 
 def copy_store(source: Path, target: Path) -> None:

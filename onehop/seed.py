@@ -115,7 +115,9 @@ class RouteHeap:
 
 
 def seed(it: OpenedStore, blobs: BlobStore, plan: SeedPlan, *, clock: Clock, watcher: Watcher) -> range:
-    """The numbers of the new sites, whose names are "seed-<number>"."""
+    """The numbers of the new sites, whose names are "seed-<number>". Raises SeedRefused."""
+    if it.keys.previous is not None:
+        raise SeedRefused("a hash key is being replaced; finish that with 'onehop keys rotate', then seed")
     numbers, manifest = begin(it, blobs, plan)
     routes = RouteHeap()
     created_on = clock.now()

@@ -20,6 +20,7 @@ from functions.routes_json import RoutesJson, RoutesJsonUnreadable
 from router import error_pages
 from router.event_log import event_log
 from router.hostname import HostRefused
+from router.kv.errors import StoreError
 from router.kv.schema import Database
 from router.kv.store import Snapshot, Store
 from router.resolve import Resolved, Resolver, RouteDamaged, Unknown
@@ -87,7 +88,7 @@ class Edge:
             return error_pages.refused_host()
         except TargetRefused:
             return error_pages.refused_target()
-        except (RouteDamaged, PipelineDamaged, ManifestCorrupt, BlobDamaged, RoutesJsonUnreadable) as error:
+        except (RouteDamaged, PipelineDamaged, ManifestCorrupt, BlobDamaged, RoutesJsonUnreadable, StoreError) as error:
             self._note_damage(request.host, error)
             return error_pages.damaged_deployment()
 
