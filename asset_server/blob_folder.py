@@ -124,7 +124,7 @@ def problem_of(path: Path, key: str) -> str | None:
     for encoding, representation in header.representations.items():
         body = data[representation.offset : representation.offset + representation.length]
         if checksum(body) != representation.checksum:
-            return f"has {encoding.name or 'identity'} bytes that don't match their checksum"
+            return f"has {encoding.name if encoding else 'identity'} bytes that don't match their checksum"
         if encoding is Encodings.NONE and asset_key(body, header.extension or "") != key:
             return "has bytes whose hash isn't its key"
     return None

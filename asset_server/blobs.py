@@ -282,7 +282,9 @@ class BlobStore:
             file_number = os.fstat(descriptor).st_ino  # a replaced blob is another file, and proven again
             if self._proven_opens.get((asset.key, encoding)) != file_number:
                 if checksum(body) != representation.checksum:
-                    raise BlobCorrupt(key, f"has {encoding.name or 'identity'} bytes that don't match their checksum")
+                    raise BlobCorrupt(
+                        key, f"has {encoding.name if encoding else 'identity'} bytes that don't match their checksum"
+                    )
                 self._proven_opens[(asset.key, encoding)] = file_number
             return OpenBlob(body, header.links)
 

@@ -18,6 +18,8 @@ from router.records import JsonObject
 HASH: Final = re.compile(r"[0-9a-f]{32}")
 CONTROL_FILES: Final = frozenset({"/_headers", "/_redirects", "/_routes.json", "/_worker.js", "/_worker.bundle"})
 """At the root these names steer the deployment; as assets they would be served. Below it they are ordinary files."""
+SERVER_SECRETS: Final = ("/secrets/route-keys.json", "/secrets/admin-token", "/secrets/token-pepper")
+"""Published, they would give the server away; a client that isn't ours uploads them with the rest of a folder."""
 CONTROL_FOLDER: Final = "/_worker.js/"
 BRANCH_CHARACTERS_MAX: Final = 255
 COMMIT_HASH_CHARACTERS_MAX: Final = 128
@@ -92,6 +94,11 @@ def parse_manifest(parts: Mapping[str, bytes]) -> dict[str, str]:
             problem = "must have a hash of 32 lower-case hex digits"
         if problem is not None:
             raise ManifestRefused(f"the manifest's path {path[:SHOWN_PATH_CHARACTERS_MAX]!r} {problem}")
+        if path.endswith(SERVER_SECRETS):
+            raise ManifestRefused(
+                f"the manifest's path {path[:SHOWN_PATH_CHARACTERS_MAX]!r} is a secret of an Onehop server, whose data "
+                "folder lies in the site's; keep it elsewhere, deploy again, and rotate what was sent"
+            )
     return manifest
 
 

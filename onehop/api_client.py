@@ -4,6 +4,7 @@ Calls are tried again where that can help: the server can't be reached, is busy,
 how often. The wait doubles each time; where the server says how long, that counts.
 """
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ BACK_OFF_S_MAX: Final = 8.0
 RETRIED_STATUSES: Final = frozenset({408, 429, 500, 502, 503, 504})
 CODE_UPLOAD_TOKEN_REFUSED: Final = 8000013
 PER_PAGE: Final = 100
+TOKEN: Final = re.compile(r"[!-~]{1,512}")  # what an Authorization field can carry; the server knows the rest
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 ANY_ADDRESS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104  # recognised here, not listened at
 
@@ -42,6 +44,10 @@ class ApiUnreachable(CommandFailed):
 
 class ApiTokenMissing(CommandFailed):
     """There is no token to call the API with."""
+
+
+class ApiSettingRefused(CommandFailed):
+    """ONEHOP_API_URL or ONEHOP_API_TOKEN can't be what it says."""
 
 
 class ApiRefused(CommandFailed):
@@ -62,13 +68,21 @@ class ApiAccess:
     @classmethod
     def find(cls, environ: Mapping[str, str], *, data: Path | None) -> Self:
         """From ONEHOP_API_URL and ONEHOP_API_TOKEN; without them this machine's own, with the admin token of its data
-        folder. That one is never sent to another machine. Raises ApiTokenMissing."""
+        folder. That one is never sent to another machine. A token that is set and empty is a mistake, not a wish to be
+        the admin. Raises ApiTokenMissing, ApiSettingRefused."""
         config = load_config({"data": data}, environ)
         host = "127.0.0.1" if config.api_host in ANY_ADDRESS else config.api_host
         own_url = f"http://{f'[{host}]' if ':' in host else host}:{config.api_port}"
         url = environ.get("ONEHOP_API_URL") or own_url
+        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+            raise ApiSettingRefused(f"ONEHOP_API_URL is {url!r}, but must be a URL such as http://127.0.0.1:8788")
         token = environ.get("ONEHOP_API_TOKEN")
-        if not token and (url == own_url or urlsplit(url).hostname in LOOPBACK):
+        if token is not None and TOKEN.fullmatch(token) is None:
+            what = "is empty" if not token.strip() else "isn't a token"
+            raise ApiSettingRefused(
+                f"ONEHOP_API_TOKEN {what}; unset it, or set it to what 'onehop token create' printed"
+            )
+        if token is None and (url == own_url or urlsplit(url).hostname in LOOPBACK):
             token = read_admin_token(DataFolder(config.data).admin_token)
         if not token:
             raise ApiTokenMissing(

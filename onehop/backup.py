@@ -62,6 +62,8 @@ def back_up(folder: DataFolder, target: Path, *, clock: Clock, watcher: Watcher)
     """`target` is a folder, or a file that ends as a tar's. Raises BackupRefused."""
     if target.exists() and not is_empty_folder(target):
         raise BackupRefused(f"{target} is there already; name another, a backup never overwrites one")
+    if target.resolve().is_relative_to(folder.root.resolve()):
+        raise BackupRefused(f"{target} lies in the data folder itself; name a place outside of it")
     is_tar = target.name.endswith(TAR_SUFFIXES)
     with being_made(target if not is_tar else target.with_name(target.name + ".folder"), keep=not is_tar) as partial:
         description = fill(folder, partial, clock=clock, watcher=watcher)

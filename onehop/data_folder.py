@@ -6,6 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+OWN_NAMES: Final = frozenset(
+    {"kv", "blobs", "uploads", "bundles", "secrets", "control.lock", "blobs.lock", "lost+found"}
+)
 
 
 class DataFolderRefused(Exception):
@@ -55,7 +60,15 @@ class DataFolder:
         return self.kv.is_dir()
 
     def create(self) -> None:
-        """Makes what is missing; what is there stays as it is."""
+        """Makes what is missing; what is there stays as it is. Raises DataFolderRefused, also for a folder that holds
+        other things: a site's folder that became a data folder would be deployed with the secrets in it."""
+        if self.root.is_dir() and not self.exists():
+            strange = sorted(entry.name for entry in self.root.iterdir() if entry.name not in OWN_NAMES)
+            if strange:
+                raise DataFolderRefused(
+                    f"{self.root} isn't a data folder: it holds {', '.join(strange[:3])}; "
+                    "name an empty or new one with --data"
+                )
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             for private in (self.kv, self.secrets):

@@ -57,7 +57,7 @@ class DeployOptions:
             site=self.site,
             branch=self.branch or checkout.branch,
             commit_hash=self.commit_hash or checkout.commit_hash,
-            commit_message=self.commit_message or checkout.commit_message,
+            commit_message=self.commit_message or ("" if self.commit_hash else checkout.commit_message),
             is_dirty=self.is_dirty or checkout.is_dirty,
             is_forced=self.is_forced,
             creates_site=self.creates_site,
@@ -159,6 +159,8 @@ def deploy_folder(
     """`project`: see `read_folder`. Raises FolderRefused before anything is sent; ApiRefused, ApiUnreachable,
     DeployFailed."""
     folder = read_folder(root, project=project, follow_links=options.follows_links)
+    if not folder.files and "_worker.js" not in folder.controls and not options.is_forced:
+        raise FolderRefused(f"{root} has no files to deploy: every page would be gone; --force deploys it all the same")
     created_site = ensure_site(api, options)
     upload_pass = UploadPass(api, options.site)
     if len(folder.files) > upload_pass.files_count_max:

@@ -1,6 +1,7 @@
 """`onehop serve`: binds the sockets, proves the data folder, forks the workers, and says where everything is."""
 
 import asyncio
+import errno
 import json
 import logging
 import resource
@@ -11,7 +12,7 @@ from typing import Any, Final
 
 import uvicorn
 
-from onehop.config import Config
+from onehop.config import Config, variable_name
 from onehop.data_folder import DataFolder, DataFolderRefused
 from onehop.edge_parts import opened_edge, prepare
 from onehop.errors import CommandFailed
@@ -126,7 +127,12 @@ def listen(host: str, port: int, option: str) -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        raise PortTaken(f"can't listen at {host} port {port}: {error.strerror}; choose another with {option}") from None
+        if error.errno == errno.EADDRNOTAVAIL:
+            option = option.replace("port", "host")
+        variable = variable_name(option.removeprefix("--").replace("-", "_"))
+        raise PortTaken(
+            f"can't listen at {host} port {port}: {error.strerror}; choose another with {option} or {variable}"
+        ) from None
     return listener
 
 

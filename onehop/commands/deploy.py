@@ -39,7 +39,7 @@ def deploy(
         is_forced=force,
         creates_site=create,
         follows_links=follow_links,
-    ).filled_in(read_checkout(Path.cwd()))
+    ).filled_in(read_checkout(folder) if folder.is_dir() else None)
     with connect(data) as api, watched() as watcher:
         deployed = deploy_folder(api, folder, options, watcher=watcher, project=Path.cwd())
     for warning in deployed.warnings:

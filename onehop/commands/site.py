@@ -1,5 +1,6 @@
 """`onehop site …`: sites, their settings, addresses and domains, over the API."""
 
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -82,6 +83,8 @@ def delete_site(site: SiteName, yes: Yes = False, data: Data = None) -> None:
     """Delete a site with all its deployments, addresses and tokens."""
     with connect(data) as api:
         api.project("GET", site)
+        if not yes and not sys.stdin.isatty():
+            raise typer.BadParameter("deleting asks first, and there's nobody to ask: give --yes")
         if not yes and not typer.confirm(f"delete {site} with all its deployments?"):
             raise typer.Exit(1)
         api.project("DELETE", site)
