@@ -46,8 +46,8 @@ def unknown_host(hostname: str) -> Response:
         404,
         "There is no site at this address",
         f"<code>{escape(hostname)}</code> isn't the address of a deployment here.",
-        "To claim it, deploy the site whose name it begins with, <code>onehop deploy DIR --project NAME</code>; or, for "
-        f"a domain of your own, add it to your site: <code>onehop site domain add NAME {escape(hostname)}</code>.",
+        "To claim it, deploy the site whose name it begins with, <code>onehop deploy DIR --project NAME</code>; or, "
+        f"for a domain of your own, add it to your site: <code>onehop site domain add NAME {escape(hostname)}</code>.",
     )
 
 
