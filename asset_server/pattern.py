@@ -51,10 +51,6 @@ class Pattern:
         first = WILDCARD.search(source)
         return cls(source, source if first is None else source[: first.start()], tuple(names))
 
-    @property
-    def is_plain(self) -> bool:
-        return not self.names
-
     def matches(self, subject: str) -> bool:
         if not subject.startswith(self.prefix):
             return False

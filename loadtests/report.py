@@ -110,10 +110,6 @@ def keep_line(name: str, sentence: str) -> None:
     RESULTS.write_text("\n".join([*kept, line]) + "\n")
 
 
-def rounds_of(measure: Callable[[], float], *, rounds: int, unit: str) -> Measured:
-    return Measured(tuple(measure() for _ in range(rounds)), unit)
-
-
 def bars(
     path: Path, title: str, labels: Sequence[str], figures: Sequence[Measured], *, goal: float | None = None
 ) -> None:

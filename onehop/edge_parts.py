@@ -13,7 +13,6 @@ from router.edge import Edge
 from router.key_files import open_key_ring, read_key_ring, settle_pages_domain
 from router.kv.store import open_store
 from router.resolve import Resolver
-from router.site_names import SiteNames
 
 
 def prepare(config: Config) -> DataFolder:
@@ -36,7 +35,6 @@ def opened_edge(config: Config, folder: DataFolder) -> Iterator[EdgeApp]:
         resolver = Resolver(
             store,
             read_keys=lambda: read_key_ring(folder.route_keys),
-            names=SiteNames(config.pages_domain),
             now_s=time.monotonic,
         )
         assets = AssetServer(BlobStore(folder.root), time.time)

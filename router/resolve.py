@@ -76,13 +76,10 @@ class ResolveCounts:
 class Resolver:
     """One process's decisions. `read_keys` reads the key ring's file; it is asked again when the live keys change."""
 
-    def __init__(
-        self, store: Store, *, read_keys: Callable[[], KeyRing], names: SiteNames, now_s: Callable[[], float]
-    ) -> None:
+    def __init__(self, store: Store, *, read_keys: Callable[[], KeyRing], now_s: Callable[[], float]) -> None:
         """Raises KeysRefused."""
         self._store = store
         self._read_keys = read_keys
-        self._names = names
         self._now_s = now_s
         self._feed = FeedReader(store)
         self._look_at_s = 0.0
@@ -199,6 +196,7 @@ class Explanation:
     label: str | None
     scheme: str
     rule: str
+    key_id: str
     route_key: bytes
     pipeline: Pipeline | None
     parse_us: float
@@ -210,15 +208,16 @@ def explain(store: Store, keys: KeyRing, names: SiteNames, host: bytes) -> Expla
     """Resolves without any cache and says each step. Raises HostRefused, PipelineUnreadable, KeysRefused."""
     with store.read() as snapshot:
         ring = live_ring(snapshot, keys)
-    started = perf_counter_ns()
-    hostname = Hostname.parse(host)
-    parsed = perf_counter_ns()
-    route_keys = ring.route_keys(hostname)
-    hashed = perf_counter_ns()
-    with store.read() as snapshot:
-        values = [(route_key, snapshot.get(Database.ROUTES, route_key)) for route_key in route_keys]
-    got = perf_counter_ns()
-    route_key, value = next(((key, value) for key, value in values if value is not None), values[0])
+        started = perf_counter_ns()
+        hostname = Hostname.parse(host)
+        parsed = perf_counter_ns()
+        hashed_keys = [(key.id, key.route_key(hostname)) for key in ring.keys]
+        hashed = perf_counter_ns()
+        values = [snapshot.get(Database.ROUTES, route_key) for _, route_key in hashed_keys]
+        got = perf_counter_ns()
+    found = next((index for index, value in enumerate(values) if value is not None), 0)
+    key_id, route_key = hashed_keys[found]
+    value = values[found]
     named = names.split(hostname)
     return Explanation(
         hostname=hostname,
@@ -226,6 +225,7 @@ def explain(store: Store, keys: KeyRing, names: SiteNames, host: bytes) -> Expla
         label=named[1] if named else None,
         scheme="hashed",
         rule="default",
+        key_id=key_id,
         route_key=route_key,
         pipeline=Pipeline.parse(value) if value is not None else None,
         parse_us=(parsed - started) / 1000,

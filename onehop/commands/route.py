@@ -46,7 +46,7 @@ def route(
     if as_json:
         show_json(document_of(explanation, site))
     else:
-        show_fields(steps_of(explanation, site, assets, key_id=it.keys.current.id))
+        show_fields(steps_of(explanation, site, assets))
     if explanation.pipeline is None:
         raise typer.Exit(1)
 
@@ -107,7 +107,7 @@ def document_of(explanation: Explanation, site: str | None) -> dict[str, object]
     }
 
 
-def steps_of(explanation: Explanation, site: str | None, assets: str, *, key_id: str) -> list[tuple[str, object]]:
+def steps_of(explanation: Explanation, site: str | None, assets: str) -> list[tuple[str, object]]:
     pipeline = explanation.pipeline
     stages = []
     if pipeline is not None:
@@ -118,7 +118,7 @@ def steps_of(explanation: Explanation, site: str | None, assets: str, *, key_id:
         ("1 host", f"{explanation.hostname.name}   ({explanation.parse_us:.1f} µs)"),
         ("2 site", f"{site or 'none'}{f', label {explanation.label}' if explanation.label else ''}"),
         ("3 scheme", f"{explanation.scheme}, by {explanation.rule}"),
-        ("4 key", f"{explanation.route_key.hex()} under key {key_id}   ({explanation.hash_us:.1f} µs)"),
+        ("4 key", f"{explanation.route_key.hex()} under key {explanation.key_id}   ({explanation.hash_us:.1f} µs)"),
         ("5 look-up", f"{'found' if pipeline else 'nothing'}   ({explanation.get_us:.1f} µs)"),
         ("6 pipeline", ", ".join(stages) or "none"),
         ("7 manifest", assets),

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from functions.bundle import BundleDamaged, BundleMissing, BundleRefused, BundleStore
+from functions.bundle import BundleDamaged, BundleMissing, BundleRefused, BundleStore, BundleStoreFull
 from tests.functions.test_bundle_format import ES_MODULE, built, bundle
+from tests.real_parts import small_disk
 
 
 def test_a_bundle_comes_back_with_its_settings(tmp_path: Path) -> None:
@@ -83,3 +84,14 @@ def test_only_old_drafts_are_left_overs(tmp_path: Path) -> None:
     assert store.remove_drafts(before_s=500) == 1
     assert {path.name for path in tmp_path.iterdir()} > {"new.draft"}
     assert len(list(store.ids())) == 1
+
+
+def test_hardening_60_on_a_full_disk_a_bundle_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", size_bytes=256 * 1024) as folder:
+        store = BundleStore(folder)
+        kept = store.put(bundle(), {})
+        with pytest.raises(BundleStoreFull):
+            store.put(bundle([("index.js", ES_MODULE, b"x" * 1024 * 1024)]), {})
+        assert list(store.ids()) == [kept]
+        assert store.remove_drafts(before_s=2**40) == 0
+        assert store.verify(kept) is None

@@ -21,9 +21,9 @@ PROGRAM = textwrap.dedent("""
         with open(folder / "pids", "a") as pids:
             pids.write(f"{os.getpid()}\\n")
         ready()
-        print("child serves", os.getpid(), flush=True)
+        say(f"child serves {os.getpid()}")
         signal.sigwait([signal.SIGTERM])
-        print("child drained", flush=True)
+        say("child drained")
 
     def refuse(ready):
         raise SystemExit(EXIT_START_REFUSED)
@@ -38,7 +38,7 @@ PROGRAM = textwrap.dedent("""
     names = sys.argv[2].split(",")
     supervisor = Supervisor(
         [Role(f"{name} {n}", roles[name]) for n, name in enumerate(names)],
-        drain_s=0.2, on_ready=lambda: print("all ready", flush=True))
+        drain_s=0.2, on_ready=lambda: say("all ready"))
     sys.exit(supervisor.run())
 """)
 

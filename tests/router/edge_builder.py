@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from asset_server.blobs import BlobStore, Upload, asset_key, extension_of
@@ -19,9 +19,6 @@ from router.kv.schema import Database
 from router.kv.store import Store, open_store
 from router.pipeline import Pipeline
 from router.resolve import Resolver
-from router.site_names import SiteNames
-
-DOMAIN = "pages.test"
 
 
 class ManualClock:
@@ -65,6 +62,10 @@ class BuiltEdge:
             put_route(transaction, self.keys, Hostname.parse(host.encode()), pipeline)
         return pipeline
 
+    def another_process(self) -> "BuiltEdge":
+        """An edge over the same folder that has proven and cached nothing yet."""
+        return replace(self, edge=make_edge(self.store, self.blobs, self.keys))
+
     def unpublish(self, host: str) -> None:
         with self.store.write() as transaction:
             delete_route(transaction, self.keys, Hostname.parse(host.encode()))
@@ -82,6 +83,9 @@ def built_edge(folder: Path) -> Iterator[BuiltEdge]:
     (folder / "kv").mkdir(parents=True)
     with open_store(folder / "kv", create=True) as store:
         blobs = BlobStore(folder)
-        resolver = Resolver(store, read_keys=lambda: keys, names=SiteNames(DOMAIN), now_s=ManualClock())
-        edge = Edge(store=store, resolver=resolver, assets=AssetServer(blobs, time.time))
-        yield BuiltEdge(folder, store, blobs, keys, edge)
+        yield BuiltEdge(folder, store, blobs, keys, make_edge(store, blobs, keys))
+
+
+def make_edge(store: Store, blobs: BlobStore, keys: KeyRing) -> Edge:
+    resolver = Resolver(store, read_keys=lambda: keys, now_s=ManualClock())
+    return Edge(store=store, resolver=resolver, assets=AssetServer(blobs, time.time))

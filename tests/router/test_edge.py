@@ -92,6 +92,20 @@ def test_hardening_59_a_bit_flipped_manifest_is_that_hosts_500_counted_and_logge
     assert "onehop check" in logs[0]["cure"]
 
 
+def test_hardening_59_whichever_byte_of_a_manifest_flips_the_answer_is_500(tmp_path: Path) -> None:
+    with built_edge(tmp_path) as first:
+        pipeline = first.publish("a.pages.test", {"/index.html": b"x", "/about.html": b"y"})
+        with first.store.read() as snapshot:
+            sound = snapshot.get(Database.MANIFESTS, pipeline.manifest.encode()) or b""
+        assert first.get("a.pages.test").status == 200
+        for position in range(len(sound)):
+            flipped = sound[:position] + bytes([sound[position] ^ 1]) + sound[position + 1 :]
+            with first.store.write() as transaction:
+                transaction.put(Database.MANIFESTS, pipeline.manifest.encode(), flipped)
+            fresh = first.another_process()
+            assert fresh.get("a.pages.test").status == 500, f"byte {position}"
+
+
 def test_hardening_59_an_unreadable_route_is_that_hosts_500(site: BuiltEdge) -> None:
     site.publish("broken.pages.test", {"/index.html": b"x"})
     hostname = Hostname.parse(b"broken.pages.test")
