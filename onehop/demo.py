@@ -166,9 +166,10 @@ def first_deploy_lines(server: RunningServer) -> list[str]:
     return [
         " ".join(own),
         "",
-        f"CLOUDFLARE_API_BASE_URL={server.api_url}{PAGES_API} CLOUDFLARE_ACCOUNT_ID={ACCOUNT} \\",
-        f'CLOUDFLARE_API_TOKEN="$(cat {quoted(server.token_file)})" \\',
-        "npx wrangler pages deploy ./public --project-name my-site",
+        f"export CLOUDFLARE_API_BASE_URL={server.api_url}{PAGES_API} CLOUDFLARE_ACCOUNT_ID={ACCOUNT}",
+        f'export CLOUDFLARE_API_TOKEN="$(cat {quoted(server.token_file)})"',
+        "npx wrangler pages project create my-site --production-branch main",
+        "npx wrangler pages deploy ./public --project-name my-site --branch main",
     ]
 
 
