@@ -14,6 +14,9 @@ PROGRAM = textwrap.dedent("""
 
     folder = Path(sys.argv[1])
 
+    def say(line):
+        os.write(1, f"{line}\\n".encode())  # in one write, or two children's lines could mix
+
     def serve(ready):
         drained = []
         signal.signal(signal.SIGTERM, lambda *_: drained.append(True))
