@@ -12,6 +12,8 @@ from router.app import EdgeApp
 from router.edge import Edge
 from router.key_files import open_key_ring, read_key_ring, settle_pages_domain
 from router.kv.store import open_store
+from router.metrics.meter import EdgeMeter
+from router.metrics.slot import Cells
 from router.resolve import Resolver
 
 
@@ -29,8 +31,9 @@ def prepare(config: Config) -> DataFolder:
 
 
 @contextmanager
-def opened_edge(config: Config, folder: DataFolder) -> Iterator[EdgeApp]:
-    """What an edge worker serves."""
+def opened_edge(config: Config, folder: DataFolder, cells: Cells) -> Iterator[EdgeApp]:
+    """What an edge worker serves. It counts in `cells`."""
+    meter = EdgeMeter(cells)
     with open_store(folder.kv) as store:
         resolver = Resolver(
             store,
@@ -38,4 +41,5 @@ def opened_edge(config: Config, folder: DataFolder) -> Iterator[EdgeApp]:
             now_s=time.monotonic,
         )
         assets = AssetServer(BlobStore(folder.root), time.time)
-        yield EdgeApp(Edge(store=store, resolver=resolver, assets=assets), trusted_proxies=config.trusted_proxies)
+        edge = Edge(store=store, resolver=resolver, assets=assets, meter=meter, now_ns=time.monotonic_ns)
+        yield EdgeApp(edge, trusted_proxies=config.trusted_proxies)

@@ -4,8 +4,7 @@ Host → pipeline (resolve), pipeline → function or assets, assets → answer.
 500, is counted, and is logged once for each damaged thing; other sites are served on.
 """
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -23,6 +22,8 @@ from router.hostname import HostRefused
 from router.kv.errors import StoreError
 from router.kv.schema import Database
 from router.kv.store import Snapshot, Store
+from router.metrics.catalogue import DAMAGED_ANSWERS
+from router.metrics.meter import UNFOUND, EdgeMeter
 from router.resolve import Resolved, Resolver, RouteDamaged, Unknown
 
 PROVEN_MANIFESTS_MAX: Final = 65_536
@@ -35,7 +36,7 @@ class EdgeRequest:
     """A request that the strict HTTP layer accepted.
 
     `target` is in origin form; `host` is the authority as received (an absolute-form target's, where it had one);
-    header names are lower case.
+    header names are lower case. `received_ns` is when its head was whole, by the edge's clock.
     """
 
     method: str
@@ -43,6 +44,7 @@ class EdgeRequest:
     host: bytes
     scheme: str
     headers: Sequence[tuple[bytes, bytes]]
+    received_ns: int
 
 
 class PipelineDamaged(Exception):
@@ -52,45 +54,56 @@ class PipelineDamaged(Exception):
 class Edge:
     """Answers requests from one process's store, resolver and blobs."""
 
-    def __init__(self, *, store: Store, resolver: Resolver, assets: AssetServer) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        resolver: Resolver,
+        assets: AssetServer,
+        meter: EdgeMeter,
+        now_ns: Callable[[], int],
+    ) -> None:
         self._store = store
         self._resolver = resolver
         self._assets = assets
         self._proven: LRU[str, bool] = LRU(PROVEN_MANIFESTS_MAX)
         self._function_routes: LRU[str, RoutesJson] = LRU(FUNCTION_ROUTES_MAX)
         self._damage_logged: LRU[str, bool] = LRU(DAMAGE_LOGGED_MAX)
-        self.answers_by_status: Counter[int] = Counter()
-        self.damage_count = 0
+        self._meter = meter
+        self.now_ns = now_ns
 
     def handle(self, request: EdgeRequest) -> Response:
-        response = self._answer(request)
+        found, response = self._answer(request)
         if request.method == "HEAD" and response.body:
             response = replace(response, body=b"")
-        self.answers_by_status[response.status] += 1
+        self._meter.answered(found, response.status, self.now_ns() - request.received_ns)
         return response
 
-    def _answer(self, request: EdgeRequest) -> Response:
+    def _answer(self, request: EdgeRequest) -> tuple[tuple[str, str], Response]:
+        """The scheme and rule that found the deployment, and the answer."""
+        found = UNFOUND
         try:
             target = parse_target(request.target)
             route = self._resolver.resolve(request.host)
             if isinstance(route, Unknown):
-                return error_pages.unknown_host(route.hostname.name)
+                return found, error_pages.unknown_host(route.hostname.name)
+            found = route.found
             try:
-                return self._serve(route, request, target)
+                return found, self._serve(route, request, target)
             except (PipelineDamaged, ManifestCorrupt, BlobDamaged):
                 # Between the cached decision and now, a deploy and a collection may have passed: look once afresh.
                 self._resolver.forget(request.host)
                 route = self._resolver.resolve(request.host)
                 if isinstance(route, Unknown):
-                    return error_pages.unknown_host(route.hostname.name)
-                return self._serve(route, request, target)
+                    return UNFOUND, error_pages.unknown_host(route.hostname.name)
+                return found, self._serve(route, request, target)
         except HostRefused:
-            return error_pages.refused_host()
+            return found, error_pages.refused_host()
         except TargetRefused:
-            return error_pages.refused_target()
+            return found, error_pages.refused_target()
         except (RouteDamaged, PipelineDamaged, ManifestCorrupt, BlobDamaged, RoutesJsonUnreadable, StoreError) as error:
             self._note_damage(request.host, error)
-            return error_pages.damaged_deployment()
+            return found, error_pages.damaged_deployment()
 
     def _serve(self, route: Resolved, request: EdgeRequest, target: Target) -> Response:
         pipeline = route.pipeline
@@ -129,7 +142,7 @@ class Edge:
         return routes.matches(path)
 
     def _note_damage(self, host: bytes, error: Exception) -> None:
-        self.damage_count += 1
+        self._meter.add(DAMAGED_ANSWERS)
         what = str(error)
         if what not in self._damage_logged:
             self._damage_logged[what] = True

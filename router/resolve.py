@@ -51,6 +51,10 @@ class Resolved:
     route_keys: tuple[bytes, ...]
     scheme: Literal["hashed"] = "hashed"
 
+    @property
+    def found(self) -> tuple[str, str]:
+        return self.scheme, "default"
+
 
 @dataclass(frozen=True, slots=True)
 class Unknown:

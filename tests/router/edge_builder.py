@@ -17,6 +17,9 @@ from router.hashing import HashKey, KeyRing
 from router.hostname import Hostname
 from router.kv.schema import Database
 from router.kv.store import Store, open_store
+from router.metrics.meter import EdgeMeter
+from router.metrics.reading import Reading
+from router.metrics.slot import Cells, unshared_cells
 from router.pipeline import Pipeline
 from router.resolve import Resolver
 
@@ -39,6 +42,7 @@ class BuiltEdge:
     blobs: BlobStore
     keys: KeyRing
     edge: Edge
+    cells: Cells
 
     def publish(
         self,
@@ -64,7 +68,11 @@ class BuiltEdge:
 
     def another_process(self) -> "BuiltEdge":
         """An edge over the same folder that has proven and cached nothing yet."""
-        return replace(self, edge=make_edge(self.store, self.blobs, self.keys))
+        cells = unshared_cells()
+        return replace(self, edge=make_edge(self.store, self.blobs, self.keys, cells), cells=cells)
+
+    def counted(self) -> Reading:
+        return Reading(tuple(self.cells))
 
     def unpublish(self, host: str) -> None:
         with self.store.write() as transaction:
@@ -73,7 +81,14 @@ class BuiltEdge:
     def get(self, host: str, target: str = "/", *, method: str = "GET", **headers: str) -> Response:
         lines = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
         return self.edge.handle(
-            EdgeRequest(method=method, target=target.encode(), host=host.encode(), scheme="http", headers=lines)
+            EdgeRequest(
+                method=method,
+                target=target.encode(),
+                host=host.encode(),
+                scheme="http",
+                headers=lines,
+                received_ns=self.edge.now_ns(),
+            )
         )
 
 
@@ -83,9 +98,12 @@ def built_edge(folder: Path) -> Iterator[BuiltEdge]:
     (folder / "kv").mkdir(parents=True)
     with open_store(folder / "kv", create=True) as store:
         blobs = BlobStore(folder)
-        yield BuiltEdge(folder, store, blobs, keys, make_edge(store, blobs, keys))
+        cells = unshared_cells()
+        yield BuiltEdge(folder, store, blobs, keys, make_edge(store, blobs, keys, cells), cells)
 
 
-def make_edge(store: Store, blobs: BlobStore, keys: KeyRing) -> Edge:
+def make_edge(store: Store, blobs: BlobStore, keys: KeyRing, cells: Cells) -> Edge:
     resolver = Resolver(store, read_keys=lambda: keys, now_s=ManualClock())
-    return Edge(store=store, resolver=resolver, assets=AssetServer(blobs, time.time))
+    meter = EdgeMeter(cells)
+    assets = AssetServer(blobs, time.time)
+    return Edge(store=store, resolver=resolver, assets=assets, meter=meter, now_ns=time.monotonic_ns)
