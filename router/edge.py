@@ -23,7 +23,7 @@ from router.hostname import HostRefused
 from router.kv.errors import StoreError
 from router.kv.schema import Database
 from router.kv.store import Snapshot, Store
-from router.resolve import Resolved, Resolver, RouteDamaged, Unknown
+from router.resolve import Asked, Resolved, Resolver, RouteDamaged, Unknown
 
 PROVEN_MANIFESTS_MAX: Final = 65_536
 FUNCTION_ROUTES_MAX: Final = 1_024
@@ -35,7 +35,7 @@ class EdgeRequest:
     """A request that the strict HTTP layer accepted.
 
     `target` is in origin form; `host` is the authority as received (an absolute-form target's, where it had one);
-    header names are lower case.
+    header names are lower case. `client` is the address that the request came from, past trusted proxies.
     """
 
     method: str
@@ -43,6 +43,7 @@ class EdgeRequest:
     host: bytes
     scheme: str
     headers: Sequence[tuple[bytes, bytes]]
+    client: str = ""
 
 
 class PipelineDamaged(Exception):
@@ -72,18 +73,12 @@ class Edge:
     def _answer(self, request: EdgeRequest) -> Response:
         try:
             target = parse_target(request.target)
-            route = self._resolver.resolve(request.host)
-            if isinstance(route, Unknown):
-                return error_pages.unknown_host(route.hostname.name)
             try:
-                return self._serve(route, request, target)
+                return self._route_and_serve(request, target)
             except (PipelineDamaged, ManifestCorrupt, BlobDamaged):
                 # Between the cached decision and now, a deploy and a collection may have passed: look once afresh.
                 self._resolver.forget(request.host)
-                route = self._resolver.resolve(request.host)
-                if isinstance(route, Unknown):
-                    return error_pages.unknown_host(route.hostname.name)
-                return self._serve(route, request, target)
+                return self._route_and_serve(request, target)
         except HostRefused:
             return error_pages.refused_host()
         except TargetRefused:
@@ -91,6 +86,19 @@ class Edge:
         except (RouteDamaged, PipelineDamaged, ManifestCorrupt, BlobDamaged, RoutesJsonUnreadable, StoreError) as error:
             self._note_damage(request.host, error)
             return error_pages.damaged_deployment()
+
+    def _route_and_serve(self, request: EdgeRequest, target: Target) -> Response:
+        route = self._resolver.resolve(request.host)
+        if isinstance(route, Resolved):
+            return self._serve(route, request, target)
+        if isinstance(route, Unknown):
+            return error_pages.unknown_host(route.hostname.name)
+        asked = Asked(request.host, request.target, request.client, request.headers)
+        settled = self._resolver.settle(route, asked)
+        if settled.route.target is not None:
+            target = parse_target(settled.route.target)
+        response = self._serve(settled.route, request, target)
+        return replace(response, headers=[*response.headers, *settled.fields]) if settled.fields else response
 
     def _serve(self, route: Resolved, request: EdgeRequest, target: Target) -> Response:
         pipeline = route.pipeline

@@ -19,6 +19,7 @@ from router.kv.schema import Database
 from router.kv.store import Store, open_store
 from router.pipeline import Pipeline
 from router.resolve import Resolver
+from router.site_names import SiteNames
 
 
 class ManualClock:
@@ -87,5 +88,5 @@ def built_edge(folder: Path) -> Iterator[BuiltEdge]:
 
 
 def make_edge(store: Store, blobs: BlobStore, keys: KeyRing) -> Edge:
-    resolver = Resolver(store, read_keys=lambda: keys, now_s=ManualClock())
+    resolver = Resolver(store, read_keys=lambda: keys, names=SiteNames("pages.test"), dc="local", now_s=ManualClock())
     return Edge(store=store, resolver=resolver, assets=AssetServer(blobs, time.time))

@@ -43,7 +43,7 @@ class Edge:
         self.resolver = self.another_process()
 
     def another_process(self) -> Resolver:
-        return Resolver(self.store, read_keys=lambda: self.keys, now_s=lambda: self.now_s)
+        return Resolver(self.store, read_keys=lambda: self.keys, names=NAMES, dc="local", now_s=lambda: self.now_s)
 
     def look(self, host: bytes = HOST) -> Pipeline | None:
         resolved = self.resolver.resolve(host)

@@ -108,7 +108,7 @@ def test_66_a_rotation_moves_every_route_and_drops_the_old_key(data: Data) -> No
 
 
 def test_66_at_each_step_every_host_is_served_by_a_process_that_was_there_before(data: Data) -> None:
-    resolver = Resolver(data.store, read_keys=data.keys, now_s=iter(range(100_000)).__next__)
+    resolver = Resolver(data.store, read_keys=data.keys, names=NAMES, dc="local", now_s=iter(range(100_000)).__next__)
     steps_count = 0
 
     def look(_: Progress) -> None:
