@@ -84,6 +84,7 @@ def drop_deployment(transaction: Transaction, deployment: Deployment) -> None:
 class DeploymentOutline:
     """The few members of a deployment's record that walks over all of them look at."""
 
+    id: str
     environment: str
     manifest: str
     bundle: str | None
@@ -93,7 +94,9 @@ def outline_of(value: bytes) -> DeploymentOutline:
     """Without building the whole record: 50,000 take 0.1 s rather than 0.4. Raises RecordUnreadable."""
     try:
         members = orjson.loads(value)
-        return DeploymentOutline(members.get("environment", "production"), members["manifest"], members.get("bundle"))
+        return DeploymentOutline(
+            members["id"], members.get("environment", "production"), members["manifest"], members.get("bundle")
+        )
     except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
         raise RecordUnreadable(f"Deployment record: {error}") from None
 

@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "site": "List, create, show, change and delete sites; their domains and branch addresses.",
     "deployment": "List, show, roll back, promote and delete deployments.",
     "route": "Show how a host finds its deployment, step by step.",
+    "policy": "Show and set which scheme finds a site's deployments; its log, and undo.",
     "token": "Create, list and revoke API tokens.",
     "keys": "List and rotate the keys that hostnames are hashed with.",
     "gc": "Remove what no deployment needs any more.",
@@ -48,6 +49,8 @@ FAILURES: Final = {
     "asset_server.durable.StoreFull": EXIT_FAILED,
     "router.key_files.KeysRefused": EXIT_FAILED,
     "router.rotation.RotationBlocked": EXIT_FAILED,
+    "router.policy_record.PolicyRefused": EXIT_FAILED,
+    "router.policy_record.PolicyUnreadable": EXIT_FAILED,
     "router.kv.errors.StoreError": EXIT_FAILED,
 }
 """Errors, by qualified name, whose message is written for whoever typed the command; and the exit code of each."""

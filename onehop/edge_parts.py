@@ -9,12 +9,14 @@ from asset_server.server import AssetServer
 from onehop.config import Config
 from onehop.data_folder import DataFolder
 from router.app import EdgeApp
+from router.data_centres import note_data_centre
 from router.edge import Edge
 from router.key_files import open_key_ring, read_key_ring, settle_pages_domain
 from router.kv.store import open_store
 from router.metrics.meter import EdgeMeter
 from router.metrics.slot import Cells
 from router.resolve import Resolver
+from router.site_names import SiteNames
 
 
 def prepare(config: Config) -> DataFolder:
@@ -27,6 +29,7 @@ def prepare(config: Config) -> DataFolder:
     with open_store(folder.kv, create=True) as store:
         open_key_ring(store, folder.route_keys)
         settle_pages_domain(store, config.pages_domain)
+        note_data_centre(store, config.dc)
     return folder
 
 
@@ -38,7 +41,10 @@ def opened_edge(config: Config, folder: DataFolder, cells: Cells) -> Iterator[Ed
         resolver = Resolver(
             store,
             read_keys=lambda: read_key_ring(folder.route_keys),
+            names=SiteNames(config.pages_domain),
+            dc=config.dc,
             now_s=time.monotonic,
+            meter=meter,
         )
         assets = AssetServer(BlobStore(folder.root), time.time)
         edge = Edge(store=store, resolver=resolver, assets=assets, meter=meter, now_ns=time.monotonic_ns)

@@ -4,6 +4,9 @@ Every deployment shares one manifest, so that a million of them cost rows and no
 since a store takes sorted rows many times faster than random ones: ids are made so that they ascend, and route keys,
 which a hash scatters, are gathered by their first byte and sorted before they are written.
 
+With `is_legacy_only`, sites are as the old design left them: records, a routing table and a pipelines record for each
+deployment, and no route.
+
 Rows go in transactions of ROWS_PER_COMMIT; a running server serves them as they come. Interrupted, it leaves
 deployments without routes, which `onehop check` names and `--repair` completes.
 """
@@ -18,13 +21,15 @@ from asset_server.asset_keys import asset_key
 from asset_server.blobs import BlobStore, Upload
 from asset_server.manifest import encode_manifest
 from control_plane.activation import put_manifest
-from control_plane.catalogue import SITE_NO_LAST
+from control_plane.catalogue import SITE_NO_LAST, outline_of
 from control_plane.clock import Clock
 from onehop.errors import CommandFailed
 from onehop.opened_store import OpenedStore
 from onehop.output import Watcher
 from router.kv.schema import ROUTE_KEY_BYTES, SITE_NO, Database, deployment_key
 from router.kv.store import Transaction
+from router.legacy import FILTERS_MAX
+from router.legacy_table import Filter, render_table, script_hash_of
 from router.pipeline import SITE_NO_MAX, Pipeline
 from router.records import Deployment, Pointer, Site, encode_record
 
@@ -51,12 +56,18 @@ class SeedPlan:
 
     sites_count: int
     deployments_count: int
+    is_legacy_only: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.sites_count <= self.deployments_count <= DEPLOYMENTS_MAX:
             raise SeedRefused(
                 f"{self.sites_count} sites with {self.deployments_count} deployments: each site needs one, "
                 f"and more than {DEPLOYMENTS_MAX} aren't made"
+            )
+        if self.is_legacy_only and self.deployments_of(0) >= FILTERS_MAX:
+            raise SeedRefused(
+                f"{self.deployments_of(0)} deployments a site: a routing table of more than {FILTERS_MAX} filters is "
+                "never run; take more sites"
             )
 
     def deployments_of(self, number: int) -> int:
@@ -128,19 +139,53 @@ def seed(it: OpenedStore, blobs: BlobStore, plan: SeedPlan, *, clock: Clock, wat
             transaction.put_many(Database.DEPLOYMENTS, ((key, record) for key, _, record in batch))
             transaction.put_many(Database.DEPLOYMENT_IDS, ((deployment_id, key) for key, deployment_id, _ in batch))
         watcher.advance(len(batch))
+    if plan.is_legacy_only:
+        put_tables(it, plan, numbers, manifest, watcher)
     watcher.begin("sites", plan.sites_count)
     site_rows = iter([(number, number_in_plan) for number_in_plan, number in enumerate(numbers)])
     while sites := list(islice(site_rows, ROWS_PER_COMMIT)):
         with it.store.write() as transaction:
-            put_sites(transaction, [make_site(no, plan.deployments_of(at), clock, created_on) for no, at in sites])
+            put_sites(transaction, [make_site(plan, no, at, clock, created_on) for no, at in sites])
         watcher.advance(len(sites))
+    if not plan.is_legacy_only:
+        put_routes(it, plan, routes, manifest, watcher)
+    return numbers
+
+
+def put_routes(it: OpenedStore, plan: SeedPlan, routes: RouteHeap, manifest: str, watcher: Watcher) -> None:
     watcher.begin("routes", plan.deployments_count + plan.sites_count)
     pending = routes.sorted_rows()
     while found := list(islice(pending, ROWS_PER_COMMIT)):
         with it.store.write() as transaction:
             transaction.put_many(Database.ROUTES, encode_routes(found, manifest))
         watcher.advance(len(found))
-    return numbers
+
+
+def put_tables(it: OpenedStore, plan: SeedPlan, numbers: range, manifest: str, watcher: Watcher) -> None:
+    """From the records, a site at a time; as many in a transaction as have ROWS_PER_COMMIT deployments or more."""
+    watcher.begin("routing tables", plan.deployments_count)
+    at = 0
+    while at < len(numbers):
+        rows_count = 0
+        with it.store.write() as transaction:
+            while at < len(numbers) and rows_count < ROWS_PER_COMMIT:
+                put_table(it, transaction, numbers[at], manifest)
+                rows_count += plan.deployments_of(at)
+                at += 1
+        watcher.advance(rows_count)
+
+
+def put_table(it: OpenedStore, transaction: Transaction, site_no: int, manifest: str) -> None:
+    """Each deployment has a pipelines record of its own, as real ones have; its id is the script hash."""
+    name, key = name_of(site_no), SITE_NO.pack(site_no)
+    preview = Pipeline(site_no=site_no, manifest=manifest, is_preview=True).encode()
+    production = Pipeline(site_no=site_no, manifest=manifest)
+    ids = [outline_of(value).id for _, value in transaction.scan(Database.DEPLOYMENTS, prefix=key)]
+    filters = [Filter(it.names.deployment(name, each[:8]).name, each) for each in ids]
+    filters.append(Filter(it.names.production(name).name, script_hash_of(production)))
+    transaction.put_many(Database.PIPELINES, [(each.encode("ascii"), preview) for each in ids])
+    transaction.put(Database.PIPELINES, script_hash_of(production).encode("ascii"), production.encode())
+    transaction.put(Database.LEGACY_TABLES, key, render_table(filters))
 
 
 def begin(it: OpenedStore, blobs: BlobStore, plan: SeedPlan) -> tuple[range, str]:
@@ -171,16 +216,20 @@ def deployment_rows(
             start = (ID_BYTES - ASCENDING_BYTES) * (seq - 1)
             deployment_id = plan.deployment_id(made, noise[start : start + ID_BYTES - ASCENDING_BYTES])
             hostname = it.names.deployment(site.name, deployment_id[:ASCENDING_BYTES].hex())
-            routes.add(it.keys.route_key(hostname), site_no=site_no, is_preview=True)
+            if not plan.is_legacy_only:
+                routes.add(it.keys.route_key(hostname), site_no=site_no, is_preview=True)
             yield deployment_key(site_no, seq), deployment_id, template.record(seq, deployment_id)
             made += 1
-        routes.add(it.keys.route_key(it.names.production(site.name)), site_no=site_no, is_preview=False)
+        if not plan.is_legacy_only:
+            routes.add(it.keys.route_key(it.names.production(site.name)), site_no=site_no, is_preview=False)
 
 
-def make_site(site_no: int, count: int, clock: Clock, created_on: str) -> Site:
+def make_site(plan: SeedPlan, site_no: int, at: int, clock: Clock, created_on: str) -> Site:
+    """The one at that place of the plan. Those with routes have no table, until dual write is turned on."""
+    count = plan.deployments_of(at)
     return Site(
         site_no=site_no, id=clock.new_id(), name=name_of(site_no), production_branch="main", created_on=created_on,
-        production=Pointer(seq=count, order=count), seq_last=count, order_last=count,
+        production=Pointer(seq=count, order=count), seq_last=count, order_last=count, dual_write=plan.is_legacy_only,
     )  # fmt: skip
 
 

@@ -24,7 +24,7 @@ from router.kv.schema import Database
 from router.kv.store import Snapshot, Store
 from router.metrics.catalogue import DAMAGED_ANSWERS
 from router.metrics.meter import UNFOUND, EdgeMeter
-from router.resolve import Resolved, Resolver, RouteDamaged, Unknown
+from router.resolve import Asked, ByRequest, Resolved, Resolver, RouteDamaged, Unknown
 
 PROVEN_MANIFESTS_MAX: Final = 65_536
 FUNCTION_ROUTES_MAX: Final = 1_024
@@ -36,7 +36,8 @@ class EdgeRequest:
     """A request that the strict HTTP layer accepted.
 
     `target` is in origin form; `host` is the authority as received (an absolute-form target's, where it had one);
-    header names are lower case. `received_ns` is when its head was whole, by the edge's clock.
+    header names are lower case. `client` is the address that the request came from, past trusted proxies.
+    `received_ns` is when the head was whole, by the edge's clock.
     """
 
     method: str
@@ -44,6 +45,7 @@ class EdgeRequest:
     host: bytes
     scheme: str
     headers: Sequence[tuple[bytes, bytes]]
+    client: str
     received_ns: int
 
 
@@ -80,32 +82,45 @@ class Edge:
         return response
 
     def _answer(self, request: EdgeRequest) -> tuple[tuple[str, str], Response]:
-        """The scheme and rule that found the deployment, and the answer."""
+        """By which scheme and rule the deployment was found, and the answer."""
         found = UNFOUND
         try:
             target = parse_target(request.target)
-            route = self._resolver.resolve(request.host)
-            if isinstance(route, Unknown):
-                return found, error_pages.unknown_host(route.hostname.name)
-            found = route.found
+            route, fields = self._route(request)
+            found = found_by(route)
             try:
-                return found, self._serve(route, request, target)
+                response = self._serve(route, request, target)
             except (PipelineDamaged, ManifestCorrupt, BlobDamaged):
                 # Between the cached decision and now, a deploy and a collection may have passed: look once afresh.
                 self._resolver.forget(request.host)
-                route = self._resolver.resolve(request.host)
-                if isinstance(route, Unknown):
-                    return UNFOUND, error_pages.unknown_host(route.hostname.name)
-                return found, self._serve(route, request, target)
+                route, fields = self._route(request)
+                found = found_by(route)
+                response = self._serve(route, request, target)
+            if fields:
+                response = replace(response, headers=[*response.headers, *fields])
         except HostRefused:
-            return found, error_pages.refused_host()
+            response = error_pages.refused_host()
         except TargetRefused:
-            return found, error_pages.refused_target()
+            response = error_pages.refused_target()
         except (RouteDamaged, PipelineDamaged, ManifestCorrupt, BlobDamaged, RoutesJsonUnreadable, StoreError) as error:
             self._note_damage(request.host, error)
-            return found, error_pages.damaged_deployment()
+            response = error_pages.damaged_deployment()
+        return found, response
 
-    def _serve(self, route: Resolved, request: EdgeRequest, target: Target) -> Response:
+    def _route(self, request: EdgeRequest) -> tuple[Resolved | Unknown, tuple[tuple[bytes, bytes], ...]]:
+        """A request's way, and the fields that its answer gets because of it."""
+        decision = self._resolver.resolve(request.host)
+        if not isinstance(decision, ByRequest):
+            return decision, ()
+        asked = Asked(request.host, request.target, request.client, request.headers)
+        settled = self._resolver.settle(decision, asked)
+        return settled.route, settled.fields
+
+    def _serve(self, route: Resolved | Unknown, request: EdgeRequest, target: Target) -> Response:
+        if isinstance(route, Unknown):
+            return error_pages.unknown_host(route.hostname.name)
+        if route.target is not None:
+            target = parse_target(route.target)
         pipeline = route.pipeline
         with self._store.read() as snapshot:
             manifest = self._manifest(snapshot, pipeline.manifest)
@@ -152,3 +167,8 @@ class Edge:
                 what=what,
                 cure="run 'onehop check' to see what else is damaged and how to mend it",
             )
+
+
+def found_by(route: Resolved | Unknown) -> tuple[str, str]:
+    """(scheme, rule), as requests are counted."""
+    return (route.scheme, route.rule) if isinstance(route, Resolved) else UNFOUND

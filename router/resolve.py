@@ -1,4 +1,4 @@
-"""From raw Host bytes to a pipeline: a cached decision, or one keyed-hash look-up.
+"""From raw Host bytes to a decision: a cached one, or one keyed-hash look-up and a word of the policy.
 
 Known hosts are cached by the bytes that clients send. Unknown ones are cached apart, so that a flood of names can't
 push real hosts out; nor can a flood of one host's spellings (case, ports), of which few are kept. The change feed
@@ -6,16 +6,19 @@ evicts what a deploy changed. With nothing changed a request costs one dict look
 one read of the store's last transaction id.
 
 A decision is made within one snapshot: the live keys, by the store's word, and the route under them are of one commit.
-What is cached may be LOOK_EVERY_S old.
+What is cached may be LOOK_EVERY_S old. Most decisions are `Resolved`, and final. Where the policy wants legacy, a
+split, a comparison or a word on the timing, a decision is `ByRequest`, which `settle` brings to its end.
 """
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from time import perf_counter_ns
-from typing import Final, Literal
+from typing import Final
 
 from lru import LRU
 
+from router.arms import Arms, Asked, ByRequest, Difference, Resolved, Settled
+from router.event_log import event_log
 from router.hashed import find_route, live_ring
 from router.hashing import KeyRing
 from router.hostname import Hostname
@@ -23,15 +26,38 @@ from router.key_files import RING_KEY, KeysRefused
 from router.kv.errors import StoreDamaged, StoreError
 from router.kv.feed import EVERYTHING_CHANGED
 from router.kv.feed_reader import FeedReader
-from router.kv.schema import Database
+from router.kv.schema import SITE_NO, Database
 from router.kv.store import Snapshot, Store
+from router.legacy import LegacyTables, TableUnusable
+from router.metrics.catalogue import (
+    DAMAGED_ROUTES,
+    DECISION_HITS,
+    DECISION_MISSES,
+    DECISIONS_CACHED,
+    EVICTIONS,
+    FEED_SEQ,
+    RELOADS,
+    UNKNOWN_CACHED,
+    UNKNOWN_HITS,
+    UNKNOWN_HOSTS,
+    cell,
+)
+from router.metrics.meter import EdgeMeter
 from router.pipeline import Pipeline, PipelineUnreadable
+from router.policy import Policy, Scheme, SiteRule
+from router.policy_record import PolicyUnreadable, read_policy
+from router.records import CustomDomain, RecordUnreadable, decode_record
 from router.site_names import SiteNames
+
+__all__ = ["Asked", "ByRequest", "Resolved", "Resolver", "RouteDamaged", "Settled", "Unknown", "explain"]
 
 KNOWN_MAX: Final = 50_000  # about 30 MB when full
 UNKNOWN_MAX: Final = 10_000
 SPELLINGS_MAX: Final = 8  # of one host: its name with and without a port is what browsers send
 LOOK_EVERY_S: Final = 0.02
+
+HITS: Final = cell(DECISION_HITS)
+UNKNOWN: Final = cell(UNKNOWN_HITS)
 
 
 class RouteDamaged(Exception):
@@ -43,101 +69,140 @@ class RouteDamaged(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Resolved:
-    """A host's decision. `scheme` is how it was found; `route_keys` are its hashes under every live key."""
-
-    hostname: Hostname
-    pipeline: Pipeline
-    route_keys: tuple[bytes, ...]
-    scheme: Literal["hashed"] = "hashed"
-
-    @property
-    def found(self) -> tuple[str, str]:
-        return self.scheme, "default"
-
-
-@dataclass(frozen=True, slots=True)
 class Unknown:
     """There's no route."""
 
     hostname: Hostname
 
 
-@dataclass(slots=True)
-class ResolveCounts:
-    """Only ever grow. `misses` went to the store: `unknown` of them found nothing, `damaged` nothing that can be read.
-    `evictions` are decisions that a change named; `reloads` are changes that emptied the cache."""
-
-    hits: int = 0
-    unknown_hits: int = 0
-    misses: int = 0
-    unknown: int = 0
-    damaged: int = 0
-    evictions: int = 0
-    reloads: int = 0
-
-
 class Resolver:
-    """One process's decisions. `read_keys` reads the key ring's file; it is asked again when the live keys change."""
+    """One process's decisions. `read_keys` reads the key ring's file; it is asked again when the live keys change.
 
-    def __init__(self, store: Store, *, read_keys: Callable[[], KeyRing], now_s: Callable[[], float]) -> None:
+    `dc` is the label of the data centre that this edge is in.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        read_keys: Callable[[], KeyRing],
+        names: SiteNames,
+        dc: str,
+        now_s: Callable[[], float],
+        meter: EdgeMeter,
+        on_difference: Callable[[Difference], None] = lambda _: None,
+    ) -> None:
         """Raises KeysRefused."""
         self._store = store
         self._read_keys = read_keys
+        self._names = names
+        self._dc = dc
         self._now_s = now_s
+        self._meter = meter
+        self._cells = meter.cells
         self._feed = FeedReader(store)
         self._look_at_s = 0.0
         self._spellings: dict[bytes, tuple[bytes, ...]] = {}
-        self._known: LRU[bytes, Resolved] = LRU(KNOWN_MAX, callback=self._forget_spelling)
+        self._known: LRU[bytes, Resolved | ByRequest] = LRU(KNOWN_MAX, callback=self._forget_spelling)
         self._unknown: LRU[bytes, Unknown] = LRU(UNKNOWN_MAX)
-        self.counts = ResolveCounts()
+        self._hosts_by_table: dict[int, set[bytes]] = {}
+        self.arms = Arms(LegacyTables(store, meter), meter, on_difference=on_difference)
+        self.policy = Policy()
         with store.read() as snapshot:
             self._live_ids = snapshot.get(Database.META, RING_KEY)
             self._keys = live_ring(snapshot, read_keys())
+        self._take_policy()
+        self._meter.put(FEED_SEQ, self._feed.seq)
 
-    def resolve(self, host: bytes) -> Resolved | Unknown:
+    def resolve(self, host: bytes) -> Resolved | ByRequest | Unknown:
         """Raises HostRefused, RouteDamaged, StoreError."""
         now_s = self._now_s()
         if now_s >= self._look_at_s:
             self._look_at_s = now_s + LOOK_EVERY_S
             self._follow()
-        known: Resolved | None = self._known.get(host)
+        known: Resolved | ByRequest | None = self._known.get(host)
         if known is not None:
-            self.counts.hits += 1
+            self._cells[HITS] += 1
             return known
         unknown: Unknown | None = self._unknown.get(host)
         if unknown is not None:
-            self.counts.unknown_hits += 1
+            self._cells[UNKNOWN] += 1
             return unknown
         return self._decide(host)
 
+    def settle(self, route: ByRequest, asked: Asked) -> Settled:
+        """One request's way, where its host's decision leaves that open. Raises StoreError."""
+        return self.arms.settle(route, asked, self.policy)
+
     def forget(self, host: bytes) -> None:
         """Makes the next request of this host look afresh."""
-        resolved = self._known.get(host)
-        if resolved is not None:
-            self._evict(resolved.route_keys)
+        known = self._known.get(host)
+        if known is not None:
+            self._evict(known.route_keys)
+            if isinstance(known, ByRequest):
+                self.arms.tables.forget((known.site_no,))
         self._unknown.pop(host, None)
 
     # -- deciding ------------------------------------------------------------------------------------------------
 
-    def _decide(self, host: bytes) -> Resolved | Unknown:
-        self.counts.misses += 1
+    def _decide(self, host: bytes) -> Resolved | ByRequest | Unknown:
+        self._meter.add(DECISION_MISSES)
+        started_ns = perf_counter_ns()
         hostname = Hostname.parse(host)
+        pipeline, damage = None, None
         try:
             with self._store.read() as snapshot:
                 route_keys = self._live_keys(snapshot).route_keys(hostname)
                 value = find_route(snapshot, route_keys)
-            pipeline = Pipeline.parse(value) if value is not None else None
-        except (PipelineUnreadable, KeysRefused, StoreDamaged) as error:
-            self.counts.damaged += 1
+                try:
+                    pipeline = Pipeline.parse(value) if value is not None else None
+                except PipelineUnreadable as error:
+                    damage = str(error)
+                site_no = pipeline.site_no if pipeline is not None else find_site_no(snapshot, self._names, hostname)
+        except (KeysRefused, StoreDamaged) as error:
+            self._meter.add(DAMAGED_ROUTES)
             raise RouteDamaged(hostname, str(error)) from None
-        if pipeline is None:
-            self.counts.unknown += 1
-            unknown = self._unknown[host] = Unknown(hostname)
-            return unknown
-        resolved = Resolved(hostname, pipeline, route_keys)
-        self._remember(host, resolved)
-        return resolved
+        rule = self.policy.rule_of(site_no, self._dc)
+        if pipeline is not None:
+            known = Resolved(hostname, pipeline, route_keys, Scheme.HASHED, rule.name)
+        else:
+            fallback = self._by_table(hostname, site_no, damage)
+            if fallback is None:
+                self._meter.add(UNKNOWN_HOSTS)
+                unknown = self._unknown[host] = Unknown(hostname)
+                self._meter.put(UNKNOWN_CACHED, len(self._unknown))
+                return unknown
+            known = Resolved(hostname, fallback, route_keys, Scheme.LEGACY, rule.name)
+        decision = self._decision(known, rule)
+        if damage is None:
+            self._remember(host, decision)
+        self._meter.resolved(known.scheme, perf_counter_ns() - started_ns)
+        return decision
+
+    def _decision(self, known: Resolved, rule: SiteRule) -> Resolved | ByRequest:
+        site_no = known.pipeline.site_no
+        tells_timing = self.policy.tells_timing(site_no)
+        is_plain = rule.split is None and not rule.scheme.is_legacy
+        if is_plain and not tells_timing and not self.policy.shadow_percent:
+            return known
+        return ByRequest(known.hostname, site_no, rule, known, tells_timing)
+
+    def _by_table(self, hostname: Hostname, site_no: int | None, damage: str | None) -> Pipeline | None:
+        """For a host without a route, or with one that is damaged. Raises RouteDamaged where nothing else helps."""
+        reason = damage
+        pipeline = None
+        if site_no is not None:
+            try:
+                if damage is None or self.arms.tables.table_of(site_no).is_written:
+                    pipeline = self.arms.look_up(hostname, site_no)
+            except TableUnusable as error:
+                reason = f"{reason}; {error}" if reason is not None else str(error)
+        if reason is not None:
+            self._meter.add(DAMAGED_ROUTES)
+            if pipeline is None:
+                raise RouteDamaged(hostname, reason)
+            self.arms.note_damage(hostname, reason)
+        return pipeline
 
     def _live_keys(self, snapshot: Snapshot) -> KeyRing:
         live_ids = snapshot.get(Database.META, RING_KEY)
@@ -146,14 +211,25 @@ class Resolver:
             self._live_ids = live_ids
         return self._keys
 
-    def _remember(self, host: bytes, resolved: Resolved) -> None:
-        spellings = self._spellings.get(resolved.route_keys[0], ())
+    def _take_policy(self) -> None:
+        """A policy that can't be read changes nothing: the last good one goes on."""
+        try:
+            with self._store.read() as snapshot:
+                self.policy = read_policy(snapshot)
+        except (PolicyUnreadable, StoreError) as error:
+            event_log().error("policy.unreadable", what=str(error), cure="set it again: onehop policy set")
+
+    def _remember(self, host: bytes, decision: Resolved | ByRequest) -> None:
+        spellings = self._spellings.get(decision.route_keys[0], ())
         if len(spellings) >= SPELLINGS_MAX:
-            self._known.pop(spellings[0])
-            self._forget_spelling(spellings[0], resolved)
-        self._known[host] = resolved
-        for route_key in resolved.route_keys:
+            self._evict_hosts(spellings[:1])
+        self._known[host] = decision
+        for route_key in decision.route_keys:
             self._spellings[route_key] = (*self._spellings.get(route_key, ()), host)
+        site_no = table_needed(decision)
+        if site_no is not None:
+            self._hosts_by_table.setdefault(site_no, set()).add(host)
+        self._meter.put(DECISIONS_CACHED, len(self._known))
 
     # -- following the store -------------------------------------------------------------------------------------
 
@@ -164,31 +240,70 @@ class Resolver:
             change = EVERYTHING_CHANGED  # whatever it was, nothing that is cached can be trusted
         if change is None:
             return
+        if change.everything or change.policy:
+            self._take_policy()
         if change.everything or change.keys_rotated or change.policy:
-            self.counts.reloads += 1
+            self._meter.add(RELOADS)
             self._known.clear()
             self._spellings.clear()
+            self._hosts_by_table.clear()
         else:
             self._evict(change.route_keys)
-        if change.everything or change.keys_rotated or change.policy or change.route_keys:
-            self._unknown.clear()
+            for site_no in change.site_nos:
+                self._evict_hosts(self._hosts_by_table.get(site_no, ()))
+        if change.everything:
+            self.arms.tables.clear()
+        else:
+            self.arms.tables.forget(change.site_nos)
+        self._unknown.clear()
+        self._meter.put(DECISIONS_CACHED, len(self._known))
+        self._meter.put(UNKNOWN_CACHED, 0)
+        self._meter.put(FEED_SEQ, self._feed.seq)
 
     def _evict(self, route_keys: Iterable[bytes]) -> None:
         for route_key in route_keys:
-            for host in self._spellings.get(route_key, ()):
-                resolved = self._known.pop(host, None)
-                if resolved is not None:
-                    self._forget_spelling(host, resolved)
-                    self.counts.evictions += 1
+            self._evict_hosts(self._spellings.get(route_key, ()))
 
-    def _forget_spelling(self, host: bytes, resolved: Resolved) -> None:
+    def _evict_hosts(self, hosts: Iterable[bytes]) -> None:
+        for host in tuple(hosts):
+            known = self._known.pop(host, None)
+            if known is not None:
+                self._forget_spelling(host, known)
+                self._meter.add(EVICTIONS)
+
+    def _forget_spelling(self, host: bytes, decision: Resolved | ByRequest) -> None:
         """Also called by the LRU for what it pushes out."""
-        for route_key in resolved.route_keys:
+        for route_key in decision.route_keys:
             left = tuple(spelling for spelling in self._spellings.get(route_key, ()) if spelling != host)
             if left:
                 self._spellings[route_key] = left
             else:
                 self._spellings.pop(route_key, None)
+        site_no = table_needed(decision)
+        hosts = self._hosts_by_table.get(site_no) if site_no is not None else None
+        if hosts is not None and site_no is not None:
+            hosts.discard(host)
+            if not hosts:
+                del self._hosts_by_table[site_no]
+
+
+def table_needed(decision: Resolved | ByRequest) -> int | None:
+    """The site whose table a cached decision was read from. What runs a table for each request reads it afresh."""
+    known = decision.known if isinstance(decision, ByRequest) else decision
+    return known.pipeline.site_no if known.scheme.is_legacy else None
+
+
+def find_site_no(snapshot: Snapshot, names: SiteNames, hostname: Hostname) -> int | None:
+    """The site that a host belongs to, by its name or as a custom domain; None for none."""
+    named = names.split(hostname)
+    if named is not None:
+        key = snapshot.get(Database.SITE_NAMES, named[0].encode("ascii"))
+        return SITE_NO.unpack(key)[0] if key is not None and len(key) == SITE_NO.size else None
+    value = snapshot.get(Database.DOMAINS, hostname.name.encode("ascii"))
+    try:
+        return decode_record(CustomDomain, value).site_no if value is not None else None
+    except RecordUnreadable:
+        return None
 
 
 @dataclass(frozen=True, slots=True)

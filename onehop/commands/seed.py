@@ -23,11 +23,14 @@ app = typer.Typer(add_completion=False)
 def run_seed(
     sites: Annotated[int, typer.Option(help="How many sites.")],
     deployments: Annotated[int, typer.Option(help="How many deployments, over all sites.")],
+    legacy_only: Annotated[
+        bool, typer.Option("--legacy-only", help="As the old design had them: in routing tables, without routes.")
+    ] = False,
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
     """Make synthetic deployments, for tests at scale. The sites are called seed-1, seed-2, …"""
-    plan, config = SeedPlan(sites, deployments), load_config({"data": data}, os.environ)
+    plan, config = SeedPlan(sites, deployments, legacy_only), load_config({"data": data}, os.environ)
     folder = DataFolder(config.data)
     if not folder.exists():
         prepare(config)

@@ -31,8 +31,8 @@ class ChangeUnreadable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One transaction's effect. `site_nos` are sites whose record changed; `everything` stands for more than can be
-    named, and for an entry that was missed."""
+    """One transaction's effect. `site_nos` are sites whose record or routing table changed; `everything` stands for
+    more than can be named, and for an entry that was missed."""
 
     route_keys: frozenset[bytes] = field(default_factory=frozenset)
     site_nos: frozenset[int] = field(default_factory=frozenset)

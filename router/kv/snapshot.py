@@ -179,7 +179,7 @@ class Transaction(Snapshot):
         if database is Database.ROUTES:
             if len(self._route_keys) <= ROUTES_NAMED_MAX:
                 self._route_keys.add(key)
-        elif database is Database.SITES:
+        elif database in (Database.SITES, Database.LEGACY_TABLES):
             if len(self._site_nos) <= SITES_NAMED_MAX:
                 self._site_nos.add(SITE_NO.unpack(key)[0])
         elif database is Database.POLICY:

@@ -14,10 +14,11 @@ from math import prod
 from typing import Final
 
 from router.metrics.bounds import BOUNDS_NS, BUCKETS_COUNT
+from router.policy import RuleName, Scheme
 
-SCHEMES: Final = ("hashed", "legacy", "legacy-compiled")
+SCHEMES: Final = tuple(Scheme)
 NO_SCHEME: Final = "none"
-RULES: Final = ("pin", "split", "data centre", "percentage", "default")
+RULES: Final = tuple(RuleName)
 NO_RULE: Final = "none"
 STATUS_CLASSES: Final = ("1xx", "2xx", "3xx", "4xx", "5xx")
 LISTENERS: Final = ("edge", "api")
@@ -106,6 +107,24 @@ EVICTIONS: Final = Metric(
 RELOADS: Final = Metric(
     "onehop_decision_reloads_total", Kind.COUNTER, "Times that all cached decisions were dropped at once."
 )
+FALLBACKS: Final = Metric(
+    "onehop_fallbacks_total",
+    Kind.COUNTER,
+    "Look-ups that the wanted scheme couldn't answer and the other did, by that other.",
+    (Label("to", ("hashed", "legacy")),),
+)
+TABLE_FAULTS: Final = Metric(
+    "onehop_table_faults_total", Kind.COUNTER, "Look-ups in a routing table that couldn't be used."
+)
+TABLES_REFUSED: Final = Metric(
+    "onehop_tables_refused_total", Kind.COUNTER, "Routing tables read from the store that aren't run."
+)
+TABLE_HITS: Final = Metric("onehop_table_hits_total", Kind.COUNTER, "Routing tables found in the cache.")
+TABLE_MISSES: Final = Metric("onehop_table_misses_total", Kind.COUNTER, "Routing tables read from the store.")
+SHADOWS: Final = Metric("onehop_shadows_total", Kind.COUNTER, "Requests that were resolved by both schemes.")
+SHADOW_DIFFERENCES: Final = Metric(
+    "onehop_shadow_differences_total", Kind.COUNTER, "Of those, the ones that the schemes would answer differently."
+)
 DAMAGED_ANSWERS: Final = Metric(
     "onehop_damaged_answers_total",
     Kind.COUNTER,
@@ -129,6 +148,8 @@ FAILURES: Final = Metric(
 CONNECTIONS: Final = Metric("onehop_connections", Kind.GAUGE, "Connections open now.")
 DECISIONS_CACHED: Final = Metric("onehop_decisions_cached", Kind.GAUGE, "Decisions in the cache.")
 UNKNOWN_CACHED: Final = Metric("onehop_unknown_cached", Kind.GAUGE, "Unknown hosts in their cache.")
+TABLE_CACHE_BYTES: Final = Metric("onehop_table_cache_bytes", Kind.GAUGE, "Routing tables kept, as bytes.")
+TABLE_CACHE_FILTERS: Final = Metric("onehop_table_cache_filters", Kind.GAUGE, "Filters kept compiled.")
 FEED_SEQ: Final = Metric("onehop_feed_seq", Kind.GAUGE, "The last entry of the change feed that the process has read.")
 
 COUNTED: Final = (
@@ -142,6 +163,13 @@ COUNTED: Final = (
     DAMAGED_ROUTES,
     EVICTIONS,
     RELOADS,
+    FALLBACKS,
+    TABLE_FAULTS,
+    TABLES_REFUSED,
+    TABLE_HITS,
+    TABLE_MISSES,
+    SHADOWS,
+    SHADOW_DIFFERENCES,
     DAMAGED_ANSWERS,
     CONNECTIONS_OPENED,
     REFUSALS,
@@ -149,6 +177,8 @@ COUNTED: Final = (
     CONNECTIONS,
     DECISIONS_CACHED,
     UNKNOWN_CACHED,
+    TABLE_CACHE_BYTES,
+    TABLE_CACHE_FILTERS,
     FEED_SEQ,
 )
 """What processes count in cells, in the order of the cells."""

@@ -15,6 +15,7 @@ from router.metrics.catalogue import (
     FAILURES,
     NO_RULE,
     NO_SCHEME,
+    OFFSETS,
     REFUSALS,
     REQUEST_SECONDS,
     REQUESTS,
@@ -52,7 +53,7 @@ class EdgeMeter:
             for found in [(scheme, rule) for scheme in SCHEMES for rule in RULES] + [UNFOUND]
         }
         self._request_buckets = {scheme: cell(REQUEST_SECONDS, scheme) for scheme in (*SCHEMES, NO_SCHEME)}
-        self._resolve_buckets = {scheme: cell(RESOLVE_SECONDS, scheme) for scheme in SCHEMES}
+        self._resolve_buckets: dict[str, int] = {scheme: cell(RESOLVE_SECONDS, scheme) for scheme in SCHEMES}
 
     def answered(self, found: tuple[str, str], status: int, elapsed_ns: int) -> None:
         """`found` is (scheme, rule), or UNFOUND."""
@@ -68,13 +69,13 @@ class EdgeMeter:
         cells[first + bisect_left(BOUNDS_NS, elapsed_ns)] += 1
         cells[first + BUCKETS_COUNT] += elapsed_ns
 
-    def add(self, metric: Metric, count: int = 1) -> None:
-        """To a counter without labels, away from the busiest paths."""
-        self.cells[cell(metric)] += count
+    def add(self, metric: Metric, *values: str) -> None:
+        """One more in the series with these label values; where it is done for each request, see `cells`."""
+        self.cells[cell(metric, *values) if values else OFFSETS[metric.name]] += 1
 
     def put(self, metric: Metric, value: int) -> None:
         """What a gauge without labels shows from now on."""
-        self.cells[cell(metric)] = value
+        self.cells[OFFSETS[metric.name]] = value
 
 
 class ListenerMeter:

@@ -22,6 +22,7 @@ from router.metrics.reading import Reading
 from router.metrics.slot import Cells, unshared_cells
 from router.pipeline import Pipeline
 from router.resolve import Resolver
+from router.site_names import SiteNames
 
 
 class ManualClock:
@@ -87,6 +88,7 @@ class BuiltEdge:
                 host=host.encode(),
                 scheme="http",
                 headers=lines,
+                client="127.0.0.1",
                 received_ns=self.edge.now_ns(),
             )
         )
@@ -103,7 +105,14 @@ def built_edge(folder: Path) -> Iterator[BuiltEdge]:
 
 
 def make_edge(store: Store, blobs: BlobStore, keys: KeyRing, cells: Cells) -> Edge:
-    resolver = Resolver(store, read_keys=lambda: keys, now_s=ManualClock())
     meter = EdgeMeter(cells)
+    resolver = Resolver(
+        store,
+        read_keys=lambda: keys,
+        names=SiteNames("pages.test"),
+        dc="local",
+        now_s=ManualClock(),
+        meter=meter,
+    )
     assets = AssetServer(blobs, time.time)
     return Edge(store=store, resolver=resolver, assets=assets, meter=meter, now_ns=time.monotonic_ns)

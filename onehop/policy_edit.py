@@ -1,0 +1,136 @@
+"""What `onehop policy set` asks for, as a change of the policy: checked against what there is, described in words."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from control_plane.catalogue import find_site, read_site
+from control_plane.errors import UnknownProject
+from router.data_centres import data_centres
+from router.kv.store import Snapshot
+from router.policy import PERCENT_MAX, Percentage, Policy, Scheme, Split
+from router.policy_record import PolicyRefused
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyEdit:
+    """The options of one `policy set`; None and False where one wasn't given."""
+
+    site: str | None = None
+    dc: str | None = None
+    scheme: Scheme | None = None
+    percent: float | None = None
+    split: float | None = None
+    cookie: bool = False
+    clear: bool = False
+    server_timing: bool | None = None
+    shadow_percent: float | None = None
+
+    def described(self) -> str:
+        """The change in the words of the command that made it."""
+        words = [
+            *([f"--site {self.site}"] if self.site is not None else []),
+            *([f"--dc {self.dc}"] if self.dc is not None else []),
+            *([f"--scheme {self.scheme}"] if self.scheme is not None else []),
+            *([f"--percent {self.percent:g}"] if self.percent is not None else []),
+            *([f"--split {self.split:g}"] if self.split is not None else []),
+            *(["--cookie"] if self.cookie else []),
+            *(["--clear"] if self.clear else []),
+            *([f"--{'' if self.server_timing else 'no-'}server-timing"] if self.server_timing is not None else []),
+            *([f"--shadow {self.shadow_percent:g}"] if self.shadow_percent is not None else []),
+        ]
+        return " ".join(words)
+
+    def change(self, snapshot: Snapshot) -> Callable[[Policy], Policy]:
+        """Raises PolicyRefused for what contradicts itself, or names what there isn't."""
+        for name, percent in (("percent", self.percent), ("split", self.split), ("shadow", self.shadow_percent)):
+            if percent is not None and not 0 <= percent <= PERCENT_MAX:
+                raise PolicyRefused(f"--{name} {percent:g} isn't a percentage from 0 to 100; nothing was changed")
+        if self.site is not None and self.dc is not None:
+            raise PolicyRefused("--site and --dc are two rules; set one after the other")
+        if self.percent is not None and (self.site is not None or self.dc is not None):
+            raise PolicyRefused("--percent is of all sites; for the clients of one, give --site and --split")
+        if (self.split is not None or self.cookie) and self.site is None:
+            raise PolicyRefused("--split and --cookie are a site's; name it with --site")
+        if self.cookie and self.split is None:
+            raise PolicyRefused("--cookie belongs to a --split")
+        if self.clear and (self.scheme is not None or self.split is not None or self.percent is not None):
+            raise PolicyRefused("--clear takes a rule away; set another without it")
+        if self.clear and self.site is None and self.dc is None:
+            raise PolicyRefused("--clear takes a site's rules or a data centre's away; name it with --site or --dc")
+        if not self.described().replace(f"--site {self.site}", "").replace(f"--dc {self.dc}", "").strip():
+            raise PolicyRefused("nothing to set: give a --scheme, --percent, --split, --shadow, --server-timing")
+        if self.shadow_percent is not None and (self.site is not None or self.dc is not None):
+            raise PolicyRefused("--shadow is of all requests; leave --site and --dc out")
+        if self.dc is not None:
+            return self._of_dc(snapshot, self.dc)
+        return self._of_site(site_number(snapshot, self.site)) if self.site is not None else self._of_all
+
+    def _of_dc(self, snapshot: Snapshot, dc: str) -> Callable[[Policy], Policy]:
+        known = data_centres(snapshot)
+        if dc not in known:
+            raise PolicyRefused(f"no edge was ever started with --dc {dc}; known are {', '.join(known) or 'none'}")
+        if self.server_timing is not None:
+            raise PolicyRefused("--server-timing is a site's, or everyone's; leave --dc out")
+        return lambda policy: replace(policy, data_centres=with_member(policy.data_centres, dc, self.scheme))
+
+    def _of_site(self, site_no: int) -> Callable[[Policy], Policy]:
+        def change(policy: Policy) -> Policy:
+            if self.clear:
+                policy = replace(
+                    policy,
+                    pins=with_member(policy.pins, site_no, None),
+                    splits=with_member(policy.splits, site_no, None),
+                )
+            elif self.split is not None:
+                split = Split(self.split, self.scheme or Scheme.LEGACY, self.cookie)
+                policy = replace(
+                    policy,
+                    pins=with_member(policy.pins, site_no, None),
+                    splits=with_member(policy.splits, site_no, split),
+                )
+            elif self.scheme is not None:
+                policy = replace(policy, pins=with_member(policy.pins, site_no, self.scheme))
+            if self.server_timing is not None:
+                told = policy.server_timing - {site_no}
+                policy = replace(policy, server_timing=told | {site_no} if self.server_timing else told)
+            return policy
+
+        if self.split is not None and self.scheme is Scheme.HASHED:
+            raise PolicyRefused("a split's share is the hashed arm; --scheme names the other, a legacy one")
+        return change
+
+    def _of_all(self, policy: Policy) -> Policy:
+        if self.percent is not None:
+            policy = replace(policy, percentage=Percentage(self.percent, self.scheme or Scheme.HASHED))
+        elif self.scheme is not None:
+            policy = replace(policy, default=self.scheme)
+        if self.server_timing is not None:
+            policy = replace(policy, server_timing_everywhere=self.server_timing)
+        if self.shadow_percent is not None:
+            policy = replace(policy, shadow_percent=self.shadow_percent)
+        return policy
+
+
+def with_member(members: Mapping[Key, Value], key: Key, value: Value | None) -> dict[Key, Value]:
+    """A copy with that member; None takes it out."""
+    rest = {each: member for each, member in members.items() if each != key}
+    return rest if value is None else {**rest, key: value}
+
+
+def site_number(snapshot: Snapshot, name: str) -> int:
+    """Raises PolicyRefused."""
+    site = find_site(snapshot, name)
+    if site is None:
+        raise PolicyRefused(f"there is no site {name}; 'onehop site list' names them all")
+    return site.site_no
+
+
+def site_name(snapshot: Snapshot, site_no: int) -> str:
+    try:
+        return read_site(snapshot, site_no).name
+    except UnknownProject:
+        return f"site {site_no}, deleted"

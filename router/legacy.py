@@ -1,0 +1,256 @@
+"""The legacy scheme: a request takes its site's routing table and tries pattern after pattern.
+
+Two arms find the same. `legacy` does what the old design did: it takes the table's bytes, parses them and compiles
+pattern after pattern until one matches, for each request. `legacy-compiled` parses and compiles once a version of the
+table. RE2 runs the patterns of both, so that none can take more than linear time.
+
+What a process keeps is bounded in bytes and in filters. A table that is too large, or isn't as this release writes
+tables, is never run: it is refused once for its version, and its site is found by the hashed scheme.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+import re2
+
+from router.kv.schema import SITE_NO, Database
+from router.kv.store import Snapshot, Store
+from router.legacy_table import Filter, TableRefused, find_filter, parse_table
+from router.metrics.catalogue import (
+    TABLE_CACHE_BYTES,
+    TABLE_CACHE_FILTERS,
+    TABLE_HITS,
+    TABLE_MISSES,
+    TABLES_REFUSED,
+)
+from router.metrics.meter import EdgeMeter
+from router.pipeline import Pipeline, PipelineUnreadable
+from router.policy import Scheme
+from router.records import RecordUnreadable, Site, decode_record
+
+TABLE_BYTES_MAX: Final = 16 * 1024 * 1024
+FILTERS_MAX: Final = 100_000
+"""Of one table, to be run for a request: at this size a request keeps its worker for a second and a half."""
+RAW_BYTES_MAX: Final = 64 * 1024 * 1024
+COMPILED_FILTERS_MAX: Final = 100_000
+"""Of all compiled tables in a process."""
+SITES_MAX: Final = 50_000
+
+
+class TableUnusable(Exception):
+    """A site's table can't be used; the text says why."""
+
+    def __init__(self, site_no: int, reason: str) -> None:
+        super().__init__(f"the routing table of site {site_no} can't be used: {reason}")
+        self.site_no = site_no
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a table leads to: the pipeline, and what `p1` took, as a request target."""
+
+    pipeline: Pipeline
+    target: bytes
+
+
+@dataclass(slots=True)
+class SiteTable:
+    """One version of a site's table. `is_written`: deploys keep it up to date, so that it may serve."""
+
+    site_no: int
+    is_written: bool
+    raw: bytes | None
+    problem: str | None
+    compiled: list[tuple[Any, str]] | None = field(default=None, repr=False)
+
+
+def subject_of(host: bytes, hostname: str, target: bytes) -> bytes:
+    """What patterns are matched against: host[:port]/path. `host` is as it was received, with a port or without one."""
+    _, _, port = host.rpartition(b":") if b":" in host else (b"", b"", b"")
+    return b"".join((hostname.encode("ascii"), b":" if port else b"", port, target))
+
+
+def compile_pattern(pattern: str) -> Any:
+    """Works on bytes, each of which is a character. Raises re2.error."""
+    return re2.compile(pattern.encode("latin-1"), OPTIONS)
+
+
+def pattern_options() -> Any:
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    options.log_errors = False
+    return options
+
+
+OPTIONS: Final = pattern_options()
+
+
+class LegacyTables:
+    """One process's tables. Whoever follows the feed tells it which sites have changed."""
+
+    def __init__(self, store: Store, meter: EdgeMeter) -> None:
+        self._store = store
+        self._meter = meter
+        self._sites: OrderedDict[int, SiteTable] = OrderedDict()
+        self._raw_bytes = 0
+        self._compiled_filters = 0
+
+    def forget(self, site_nos: Iterable[int]) -> None:
+        for site_no in site_nos:
+            table = self._sites.pop(site_no, None)
+            if table is not None:
+                self._count_out(table)
+        self._tell_sizes()
+
+    def clear(self) -> None:
+        self._sites.clear()
+        self._raw_bytes = self._compiled_filters = 0
+        self._tell_sizes()
+
+    def table_of(self, site_no: int) -> SiteTable:
+        """Raises StoreError."""
+        table = self._sites.get(site_no)
+        if table is not None:
+            self._meter.add(TABLE_HITS)
+            self._sites.move_to_end(site_no)
+            return table
+        self._meter.add(TABLE_MISSES)
+        with self._store.read() as snapshot:
+            table = read_site_table(snapshot, site_no)
+        if table.problem is not None:
+            self._meter.add(TABLES_REFUSED)
+        self._sites[site_no] = table
+        self._raw_bytes += len(table.raw or b"")
+        self._make_room()
+        return table
+
+    def find(self, table: SiteTable, scheme: Scheme, subject: bytes) -> Found | None:
+        """As the arm does it. Raises TableUnusable, StoreError."""
+        if table.problem is not None:
+            raise TableUnusable(table.site_no, table.problem)
+        if table.raw is None:
+            return None
+        try:
+            if scheme is Scheme.LEGACY_COMPILED:
+                matched = match_compiled(self._compiled(table), subject)
+            else:
+                matched = match_parsing(table.raw, subject)
+        except (orjson.JSONDecodeError, KeyError, TypeError, re2.error) as error:
+            raise TableUnusable(table.site_no, f"a filter can't be run: {error}") from None
+        if matched is None:
+            return None
+        script_hash, rest = matched
+        return Found(self._pipeline(table.site_no, script_hash), b"/" + rest)
+
+    def look_up(self, table: SiteTable, host: str) -> Pipeline | None:
+        """Without running a pattern, for hosts without a route. Raises TableUnusable, StoreError."""
+        if table.raw is None:
+            if table.problem is not None:
+                raise TableUnusable(table.site_no, table.problem)
+            return None
+        try:
+            found = find_filter(table.raw, host)
+        except TableRefused as error:
+            raise TableUnusable(table.site_no, str(error)) from None
+        return self._pipeline(table.site_no, found.script_hash) if found is not None else None
+
+    def _pipeline(self, site_no: int, script_hash: str) -> Pipeline:
+        with self._store.read() as snapshot:
+            return read_pipeline(snapshot, site_no, script_hash)
+
+    def _compiled(self, table: SiteTable) -> list[tuple[Any, str]]:
+        if table.compiled is None:
+            assert table.raw is not None, "a table without bytes isn't searched"
+            filters = orjson.loads(table.raw)["filters"]
+            table.compiled = [(compile_pattern(each["pattern"]), each["script_hash"]) for each in filters]
+            self._compiled_filters += len(table.compiled)
+            self._make_room()
+        return table.compiled
+
+    def _make_room(self) -> None:
+        """Lets the tables go that were not asked for the longest; never the newest, which is in use."""
+        while len(self._sites) > 1 and (
+            self._raw_bytes > RAW_BYTES_MAX
+            or self._compiled_filters > COMPILED_FILTERS_MAX
+            or len(self._sites) > SITES_MAX
+        ):
+            _, table = self._sites.popitem(last=False)
+            self._count_out(table)
+        self._tell_sizes()
+
+    def _tell_sizes(self) -> None:
+        self._meter.put(TABLE_CACHE_BYTES, self._raw_bytes)
+        self._meter.put(TABLE_CACHE_FILTERS, self._compiled_filters)
+
+    def _count_out(self, table: SiteTable) -> None:
+        self._raw_bytes -= len(table.raw or b"")
+        self._compiled_filters -= len(table.compiled or ())
+
+
+def match_parsing(raw: bytes, subject: bytes) -> tuple[str, bytes] | None:
+    """The old way: (script hash, what p1 took) of the first filter that matches."""
+    for each in orjson.loads(raw)["filters"]:
+        match = compile_pattern(each["pattern"]).match(subject)
+        if match is not None:
+            return each["script_hash"], match[b"p1"]
+    return None
+
+
+def match_compiled(filters: list[tuple[Any, str]], subject: bytes) -> tuple[str, bytes] | None:
+    for pattern, script_hash in filters:
+        match = pattern.match(subject)
+        if match is not None:
+            return script_hash, match[b"p1"]
+    return None
+
+
+def read_site_table(snapshot: Snapshot, site_no: int) -> SiteTable:
+    """Proves the table, once for all requests that will run it. One that is too large isn't even copied."""
+    view = snapshot.view(Database.LEGACY_TABLES, SITE_NO.pack(site_no))
+    if view is None:
+        return SiteTable(site_no, is_written=False, raw=None, problem=None)
+    site = read_site_record(snapshot, site_no)
+    is_written = site is not None and site.dual_write
+    if len(view) > TABLE_BYTES_MAX:
+        problem = f"it has {len(view)} bytes, more than {TABLE_BYTES_MAX}"
+        return SiteTable(site_no, is_written, raw=None, problem=problem)
+    raw = bytes(view)
+    try:
+        filters_count = sum(1 for _ in parse_table(raw))
+    except TableRefused as error:
+        return SiteTable(site_no, is_written, raw=None, problem=str(error))
+    if filters_count > FILTERS_MAX:
+        problem = f"it has {filters_count} filters, more than {FILTERS_MAX}"
+        return SiteTable(site_no, is_written, raw, problem)
+    return SiteTable(site_no, is_written, raw, problem=None)
+
+
+def read_site_record(snapshot: Snapshot, site_no: int) -> Site | None:
+    value = snapshot.get(Database.SITES, SITE_NO.pack(site_no))
+    try:
+        return decode_record(Site, value) if value is not None else None
+    except RecordUnreadable:
+        return None
+
+
+def read_table(snapshot: Snapshot, site_no: int) -> list[Filter] | None:
+    """Every filter of a site's table, None where it has none. Raises TableRefused."""
+    raw = snapshot.get(Database.LEGACY_TABLES, SITE_NO.pack(site_no))
+    return list(parse_table(raw)) if raw is not None else None
+
+
+def read_pipeline(snapshot: Snapshot, site_no: int, script_hash: str) -> Pipeline:
+    """What a filter leads to. Raises TableUnusable."""
+    value = snapshot.get(Database.PIPELINES, script_hash.encode("ascii"))
+    if value is None:
+        raise TableUnusable(site_no, f"script hash {script_hash} names no pipeline")
+    try:
+        pipeline = Pipeline.parse(value)
+    except PipelineUnreadable as error:
+        raise TableUnusable(site_no, f"pipeline {script_hash}: {error}") from None
+    if pipeline.site_no != site_no:
+        raise TableUnusable(site_no, f"pipeline {script_hash} belongs to site {pipeline.site_no}")
+    return pipeline
