@@ -1,5 +1,7 @@
 """The one place that turns deployments into routes, each action within the one transaction that it was made for.
 
+Each route is written in both schemes: the hashed one here, the legacy one by `dual_write` at the transaction's end.
+
 A site has three kinds of hosts. A deployment's own never changes. Those that change are the production host, with the
 custom domains beside it, and the branch aliases; each has a Pointer, which says what it shows and since which point
 in the site's history. An action that began before that point doesn't move the pointer again: the deployment is then
@@ -26,6 +28,7 @@ from control_plane.catalogue import (
     read_deployment,
 )
 from control_plane.clock import Clock
+from control_plane.dual_write import TableEdits, shown_in_table
 from control_plane.errors import DeploymentInUse, UnknownDomain
 from control_plane.kept_assets import kept_assets, still_kept
 from control_plane.tokens import revoke_site_tokens
@@ -73,11 +76,12 @@ class Activation:
     keys: KeyRing
     names: SiteNames
     clock: Clock
+    tables: TableEdits
 
     # -- deploying, rolling back, promoting ----------------------------------------------------------------------
 
     def is_free(self, site: Site, short_id: str) -> bool:
-        return read_route(self.transaction, self.keys, self.names.deployment(site.name, short_id)) is None
+        return self._shown(site, self.names.deployment(site.name, short_id)) is None
 
     def publish(self, site: Site, deployment: Deployment) -> Published:
         """A new deployment: its own host, and the production host or its branch's alias, unless superseded there."""
@@ -142,9 +146,9 @@ class Activation:
                 raise DeploymentInUse(
                     f"{deployment.short_id} is what {hostname.name} shows; add ?force=true (--force) to delete both"
                 )
-            self._delete(hostname)
+            self._delete(site, hostname)
             drop_alias(self.transaction, alias)
-        self._delete(self.names.deployment(site.name, deployment.short_id))
+        self._delete(site, self.names.deployment(site.name, deployment.short_id))
         drop_deployment(self.transaction, deployment)
 
     def delete_branch(self, site: Site, branch: str) -> int:
@@ -159,21 +163,21 @@ class Activation:
         # What an alias shows may have been promoted since; the deployment stays, the alias goes.
         alias = find_alias(self.transaction, site.site_no, own_slug(self.transaction, site.site_no, branch))
         if alias is not None:
-            self._delete(self.names.alias(site.name, alias.slug))
+            self._delete(site, self.names.alias(site.name, alias.slug))
             drop_alias(self.transaction, alias)
         return len(doomed)
 
     def delete_site(self, site: Site) -> None:
         """The site with all its hosts, records and tokens. Manifests and blobs may be others' too: the collector's."""
         for deployment in list(deployments_newest_first(self.transaction, site.site_no)):
-            self._delete(self.names.deployment(site.name, deployment.short_id))
+            self._delete(site, self.names.deployment(site.name, deployment.short_id))
             drop_deployment(self.transaction, deployment)
         for alias in list(aliases_of(self.transaction, site.site_no)):
-            self._delete(self.names.alias(site.name, alias.slug))
+            self._delete(site, self.names.alias(site.name, alias.slug))
             drop_alias(self.transaction, alias)
         for name in site.domains:
-            self._drop_domain(name)
-        self._delete(self.names.production(site.name))
+            self._drop_domain(site, name)
+        self._delete(site, self.names.production(site.name))
         revoke_site_tokens(self.transaction, site.site_no)
         self.transaction.delete(Database.SITE_NAMES, site.name.encode("ascii"))
         self.transaction.delete(Database.SITES, SITE_NO.pack(site.site_no))
@@ -185,7 +189,7 @@ class Activation:
         put_domain(self.transaction, domain)
         site = replace(site, domains=(*site.domains, domain.name))
         put_site(self.transaction, site)
-        shown = read_route(self.transaction, self.keys, self.names.production(site.name))
+        shown = self._shown(site, self.names.production(site.name))
         if shown is not None:
             self._put(Hostname(domain.name), shown)
         return site
@@ -194,16 +198,16 @@ class Activation:
         """Raises UnknownDomain."""
         if name not in site.domains:
             raise UnknownDomain
-        self._drop_domain(name)
+        self._drop_domain(site, name)
         site = replace(site, domains=tuple(each for each in site.domains if each != name))
         put_site(self.transaction, site)
         return site
 
-    def _drop_domain(self, name: str) -> None:
+    def _drop_domain(self, site: Site, name: str) -> None:
         domain = find_domain(self.transaction, name)
         if domain is not None:
             drop_domain(self.transaction, domain)
-        self._delete(Hostname(name))
+        self._delete(site, Hostname(name))
 
     # -- kept assets ---------------------------------------------------------------------------------------------
 
@@ -228,12 +232,12 @@ class Activation:
             *(Hostname(name) for name in site.domains),
             *(self.names.alias(site.name, slug) for slug in slugs),
         ]
-        routes = [(hostname, read_route(self.transaction, self.keys, hostname)) for hostname in hostnames]
+        routes = [(hostname, self._shown(site, hostname)) for hostname in hostnames]
         return [(hostname, shown, shown.kept) for hostname, shown in routes if shown is not None and shown.kept]
 
     def _keep(self, site: Site, hostname: Hostname, before: Deployment, now: Deployment) -> str | None:
         """The manifest of what `hostname` keeps when it moves from one deployment to the other."""
-        shown = read_route(self.transaction, self.keys, hostname)
+        shown = self._shown(site, hostname)
         kept_before = shown.kept if shown is not None else None
         if before.manifest == now.manifest and kept_before is None:
             return None
@@ -253,11 +257,18 @@ class Activation:
         for name in site.domains:
             self._put(Hostname(name), pipeline)
 
+    def _shown(self, site: Site, hostname: Hostname) -> Pipeline | None:
+        """By its route or, on a host that only the legacy scheme has, by the site's table."""
+        route = read_route(self.transaction, self.keys, hostname)
+        return route if route is not None else shown_in_table(self.transaction, site.site_no, hostname)
+
     def _put(self, hostname: Hostname, pipeline: Pipeline) -> None:
         put_route(self.transaction, self.keys, hostname, pipeline)
+        self.tables.put(hostname, pipeline)
 
-    def _delete(self, hostname: Hostname) -> None:
+    def _delete(self, site: Site, hostname: Hostname) -> None:
         delete_route(self.transaction, self.keys, hostname)
+        self.tables.drop(site.site_no, hostname)
 
 
 def is_superseded(pointer: Pointer | None, order: int) -> bool:

@@ -17,6 +17,7 @@ from control_plane.activation import Activation
 from control_plane.clock import Clock
 from control_plane.deploy_order import DeployOrders
 from control_plane.documents import PublicUrl, Renderer
+from control_plane.dual_write import TableEdits
 from control_plane.request_bodies import BodyBudget
 from control_plane.secret_files import read_or_make_key
 from control_plane.tokens import TokenDesk
@@ -122,7 +123,9 @@ class ControlPlane:
         return await asyncio.wrap_future(self._heavy.submit(work))
 
     def activation(self, transaction: Transaction) -> Activation:
-        return Activation(transaction=transaction, keys=self.keys(), names=self.names, clock=self.clock)
+        keys = self.keys()
+        tables = TableEdits(transaction, keys, self.names)
+        return Activation(transaction=transaction, keys=keys, names=self.names, clock=self.clock, tables=tables)
 
     def _in_transaction(self, action: Callable[[Transaction], Result]) -> Result:
         with self.store.write() as transaction:

@@ -5,7 +5,7 @@ that no page is held for longer than a request. A transaction is a snapshot of w
 of routes, sites and policy goes into the feed with it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -113,7 +113,7 @@ def next_prefix(prefix: bytes) -> bytes | None:
 class Transaction(Snapshot):
     """A write transaction, begun and ended by `Store.write`. It *is* a snapshot: what decides reads what it changes."""
 
-    __slots__ = ("_keys_rotated", "_policy", "_route_keys", "_site_nos")
+    __slots__ = ("_keys_rotated", "_last_actions", "_policy", "_route_keys", "_site_nos")
 
     def __init__(self, environment: Environment, txn: Any) -> None:
         super().__init__(environment)
@@ -122,6 +122,7 @@ class Transaction(Snapshot):
         self._site_nos: set[int] = set()
         self._policy = False
         self._keys_rotated = False
+        self._last_actions: list[Callable[[], None]] = []
 
     def put(self, database: Database, key: bytes, value: bytes) -> None:
         """Raises StoreFull, StoreError."""
@@ -185,8 +186,17 @@ class Transaction(Snapshot):
         elif database is Database.POLICY:
             self._policy = True
 
-    def append_feed(self) -> None:
-        """Called once, as the last of the transaction."""
+    def before_commit(self, action: Callable[[], None]) -> None:
+        """Runs `action` when the transaction's block has ended well: for what gathers changes and writes them once."""
+        self._last_actions.append(action)
+
+    def complete(self) -> None:
+        """Called once, by the store, before it commits."""
+        for action in self._last_actions:
+            action()
+        self._append_feed()
+
+    def _append_feed(self) -> None:
         change = Change(
             frozenset(self._route_keys), frozenset(self._site_nos), policy=self._policy, keys_rotated=self._keys_rotated
         )

@@ -40,7 +40,7 @@ class Store:
         try:
             transaction = Transaction(self._environment, txn)
             yield transaction
-            transaction.append_feed()
+            transaction.complete()
             txn.commit()
         except lmdb.Error as error:
             txn.abort()
