@@ -7,26 +7,25 @@ the request is sent to when the first of the answer is here. Nothing is rounded,
 
 import json
 import os
-import random
 import socket
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, cycle
 from typing import Any, Final
 
 import gevent
 from locust import User, task
 from locust.env import Environment
 
-PORTS_COUNT: Final = 65_535
+PORTS: Final = cycle(range(1, 65_536))
 ANSWER_BYTES: Final = 1 << 16
 
 
 @dataclass(frozen=True)
 class Job:
-    """Asks hosts of a list, picked by a seeded generator, until `requests_max` or `seconds_max` have passed.
+    """Asks the hosts in turn, until `requests_max` are answered, or `seconds_max` have passed and `requests_min` are.
 
     `is_fresh`: each request spells its Host as none before did, by another port, so that no cached decision fits.
     """
@@ -34,6 +33,7 @@ class Job:
     port: int
     hosts: list[str]
     users_count: int
+    requests_min: int
     requests_max: int
     seconds_max: float
     is_fresh: bool
@@ -41,11 +41,11 @@ class Job:
     failures: list[str] = field(default_factory=list)
 
     def requests(self) -> Iterator[bytes]:
-        dice, number = random.Random(len(self.hosts)), count(1)
-        while True:
-            port = next(number) % PORTS_COUNT + 1 if self.is_fresh else self.port
+        for number in count():
+            host = self.hosts[number % len(self.hosts)]
+            port = next(PORTS) if self.is_fresh else self.port
             yield (
-                f"GET / HTTP/1.1\r\nHost: {dice.choice(self.hosts)}:{port}\r\n"
+                f"GET / HTTP/1.1\r\nHost: {host}:{port}\r\n"
                 "User-Agent: loadtest\r\nAccept: text/html\r\nAccept-Encoding: gzip, br\r\n\r\n"
             ).encode("ascii")
 
@@ -63,7 +63,9 @@ class Job:
 
             @task
             def ask(self) -> None:
-                if time.perf_counter() >= ends_s or len(job.times_s) + len(job.failures) >= job.requests_max:
+                asked = len(job.times_s) + len(job.failures)
+                is_over = time.perf_counter() >= ends_s and asked >= job.requests_min
+                if is_over or asked >= job.requests_max:
                     done.set()
                     gevent.sleep(3600)  # until the runner ends it
                 took_s, status = exchange(self.socket, next(lines))
