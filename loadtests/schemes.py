@@ -1,4 +1,4 @@
-"""Seeded sites of both schemes, and the policy that a load test sets over them."""
+"""Seeded sites that both schemes find, and the policy that a load test sets over them."""
 
 import json
 import random
@@ -11,8 +11,8 @@ from typing import Final
 from loadtests.server import ONEHOP
 from router.kv.schema import SITE_NO, Database
 from router.kv.store import open_store
+from router.legacy_table import parse_table
 
-PAGES_DOMAIN: Final = "pages.localhost"
 TURN_STEP: Final = 0.37  # of the way from one host to the next: turns ask different ones
 
 
@@ -32,29 +32,25 @@ class Site:
         return picked
 
 
-def seed(data: Path, size: int, *, legacy: bool) -> None:
-    more = ["--legacy-only"] if legacy else []
-    arguments = [*ONEHOP, "seed", "--sites", "1", "--deployments", str(size), "--data", str(data), *more]
-    subprocess.run(arguments, check=True, capture_output=True)
-
-
-def seed_sites(data: Path, sizes: Sequence[int]) -> dict[tuple[int, bool], Site]:
-    """By size and whether it is the legacy one."""
-    keys = [(size, legacy) for size in sizes for legacy in (False, True)]
-    for size, legacy in keys:
-        seed(data, size, legacy=legacy)
-    sites = {}
+def seed_sites(data: Path, sizes: Sequence[int]) -> list[Site]:
+    """A site of each size, found by either scheme: its deployments have routes, and its routing table has them all."""
+    for number, size in enumerate(sizes, start=1):
+        run("seed", "--sites", "1", "--deployments", str(size), data=data)
+        run("legacy", "dual-write", f"seed-{number}", "on", data=data)
     with open_store(data / "kv") as store, store.read() as snapshot:
-        for number, key in enumerate(keys, start=1):
-            rows = snapshot.scan(Database.DEPLOYMENTS, prefix=SITE_NO.pack(number))
-            ids = [json.loads(record)["id"][:8] for _, record in rows]
-            sites[key] = Site(f"seed-{number}", [f"{each}.seed-{number}.{PAGES_DOMAIN}" for each in ids])
-    return sites
+        tables = [snapshot.get(Database.LEGACY_TABLES, SITE_NO.pack(number + 1)) for number in range(len(sizes))]
+    return [
+        Site(f"seed-{number}", [each.host for each in parse_table(table or b"")])
+        for number, table in enumerate(tables, start=1)
+    ]
 
 
 def set_policy(data: Path, pins: Mapping[str, str]) -> None:
     """The whole policy at once: each of these sites by its scheme, all others hashed."""
     file = data.parent / "policy.json"
     file.write_text(json.dumps({"default": "hashed", "pins": pins}))
-    command = [*ONEHOP, "policy", "set", "--file", str(file), "--reason", "a load test", "--data", str(data)]
-    subprocess.run(command, check=True, capture_output=True)
+    run("policy", "set", "--file", str(file), "--reason", "a load test", data=data)
+
+
+def run(*arguments: str, data: Path) -> None:
+    subprocess.run([*ONEHOP, *arguments, "--data", str(data)], check=True, capture_output=True)
