@@ -1,6 +1,7 @@
 """Workers are killed while they are asked; what they had counted is there, once, and so is all that came after."""
 
 import os
+import select
 import signal
 from contextlib import suppress
 from http.client import HTTPException
@@ -11,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from router.metrics.catalogue import CONNECTIONS, REFUSALS, REQUESTS, cell
 from router.metrics.reading import read_metrics
-from tests.conftest import LiveServer, Serve, exchange
+from tests.conftest import STOP_TIMEOUT_S, LiveServer, Serve, exchange
 
 ROUNDS: Final = 4
 REQUESTS_A_ROUND: Final = 25
@@ -69,7 +70,11 @@ def test_counts_go_on_after_a_restart_and_gauges_begin_anew(serve: Serve) -> Non
     server = serve()
     ask(server, 10)
     before = answered(server)
+    processes = [os.pidfd_open(slot.pid) for slot in read_metrics(metrics_of(server)).living]
     server.kill()
+    for process in processes:
+        assert select.select([process], [], [], STOP_TIMEOUT_S)[0]  # readable once it has ended
+        os.close(process)
     assert answered(server) == before
     assert read_metrics(metrics_of(server)).living == ()
     again = serve(data=server.data)
