@@ -172,6 +172,8 @@ class Arms:
         try:
             found = self.tables.find(table, scheme, subject)
         except TableUnusable:
+            if table.problem is not None:
+                raise
             # A deploy may have changed table and pipelines since the table was read: look once afresh.
             self.tables.forget((route.site_no,))
             found = self.tables.find(self.tables.table_of(route.site_no), scheme, subject)

@@ -42,8 +42,8 @@ DOMAINS: Final = ["www.example.test", "wwwxexample.test", "x.one-pages.test"]
 SITES: Final = ["one", "two"]
 BRANCHES: Final = ["main", "main", "x", "feat/y"]
 TARGETS: Final = [
-    "/", "/index.html", "/app.0.js", "/app.1.js?a=%2F&b", "/a%20b/%C3%A9.txt", "/A%20B/", "/missing?q", "/old/x%2Fy?z=1",
-    "/here0", "//evil.test/", "/.%2e/./index.html", "/%", "/a?:9000/", "/?p1=/x",
+    "/", "/index.html", "/app.0.js", "/app.1.js?a=%2F&b", "/a%20b/%C3%A9.txt", "/A%20B/", "/missing?q",
+    "/old/x%2Fy?z=1", "/here0", "//evil.test/", "/.%2e/./index.html", "/%", "/a?:9000/", "/?p1=/x",
 ]  # fmt: skip
 
 
