@@ -13,6 +13,7 @@ from router.differences import DIFFERENCES_MAX, FILES_MAX, DifferenceLog, clear_
 from router.edge import EdgeRequest
 from router.kv.schema import SITE_NO, Database
 from router.legacy_table import edit_table, script_hash_of
+from router.metrics.catalogue import SHADOW_DIFFERENCES, SHADOWS
 from router.pipeline import Pipeline
 from router.policy import Policy, Scheme, Split
 from router.policy_record import change_policy
@@ -41,7 +42,7 @@ def set_policy(schemes: BothSchemes, policy: Policy) -> None:
 
 def ask(schemes: BothSchemes, *, client: str = "", cookie: str | None = None) -> Response:
     headers = [(b"cookie", cookie.encode())] if cookie is not None else []
-    request = EdgeRequest("GET", b"/", HOST.encode(), "http", headers, client)
+    request = EdgeRequest("GET", b"/", HOST.encode(), "http", headers, client, received_ns=0)
     return schemes.edges["by policy"].handle(request)
 
 
@@ -117,8 +118,8 @@ def test_shadow_compares_the_share_that_was_asked_for_and_finds_nothing_where_al
     set_policy(schemes, Policy(default=scheme, shadow_percent=25.0))
     for _ in range(100):
         ask(schemes)
-    counts = schemes.edges["by policy"]._resolver.arms.counts
-    assert (counts.shadows, counts.shadow_differences) == (25, 0)
+    assert schemes.counted("by policy", SHADOWS) == 25
+    assert schemes.counted("by policy", SHADOW_DIFFERENCES) == 0
 
 
 @pytest.mark.parametrize("scheme", [Scheme.HASHED, Scheme.LEGACY])

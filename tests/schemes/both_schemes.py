@@ -26,6 +26,10 @@ from control_plane.deploy import add_deployment
 from control_plane.plane import ControlPlane
 from router.edge import Edge, EdgeRequest
 from router.kv.store import Transaction
+from router.metrics.catalogue import Metric
+from router.metrics.meter import EdgeMeter
+from router.metrics.reading import Reading
+from router.metrics.slot import unshared_cells
 from router.policy import Policy, Scheme
 from router.records import CustomDomain, Deployment, Site
 from router.resolve import Resolver
@@ -84,11 +88,20 @@ class BothSchemes:
 
     def edge(self, kind: type[Resolver], *, dc: str = "local") -> Edge:
         """Whose clock passes a look's time at each request."""
+        meter = EdgeMeter(unshared_cells())
         resolver = kind(
-            self.plane.store, read_keys=self.plane.keys, names=self.plane.names, dc=dc, now_s=count(1).__next__
+            self.plane.store,
+            read_keys=self.plane.keys,
+            names=self.plane.names,
+            dc=dc,
+            now_s=count(1).__next__,
+            meter=meter,
         )
         assets = AssetServer(self.plane.blobs, self.plane.clock.now_s)
-        return Edge(store=self.plane.store, resolver=resolver, assets=assets)
+        return Edge(store=self.plane.store, resolver=resolver, assets=assets, meter=meter, now_ns=count(1).__next__)
+
+    def counted(self, arm: str, metric: Metric, **labels: str) -> int:
+        return Reading(tuple(self.edges[arm]._meter.cells)).count(metric, **labels)
 
     def _store(self, version: int) -> bytes:
         blobs: BlobStore = self.plane.blobs
@@ -180,6 +193,7 @@ class BothSchemes:
             scheme="http",
             headers=[],
             client=client,
+            received_ns=self.edges[edge].now_ns(),
         )
         return self.edges[edge].handle(request)
 

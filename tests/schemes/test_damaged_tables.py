@@ -11,6 +11,18 @@ from router.hostname import Hostname
 from router.kv.schema import SITE_NO, Database
 from router.legacy import FILTERS_MAX, TABLE_BYTES_MAX, LegacyTables
 from router.legacy_table import AFTER_HASH, HEAD, TAIL, Filter, render_table
+from router.metrics.catalogue import (
+    FALLBACKS,
+    TABLE_CACHE_BYTES,
+    TABLE_CACHE_FILTERS,
+    TABLE_FAULTS,
+    TABLE_HITS,
+    TABLE_MISSES,
+    TABLES_REFUSED,
+    cell,
+)
+from router.metrics.meter import EdgeMeter
+from router.metrics.slot import unshared_cells
 from router.pipeline import Pipeline
 from router.policy import Policy, Scheme
 from tests.control_plane.client import FakeTime, open_plane
@@ -76,10 +88,9 @@ def test_46_82_a_damaged_table_sends_its_site_to_hashed_counted_and_logged_once(
         for _ in range(5):
             assert bytes(schemes.ask(arm, HOST).body) == files_of(0)["/index.html"]
             assert bytes(schemes.ask(arm, OTHER_HOST).body) == files_of(1)["/index.html"]
-    arms = schemes.edges[arm]._resolver.arms
-    assert (arms.counts.table_faults, arms.counts.fell_to_hashed) == (5, 5)
+    assert schemes.counted(arm, TABLE_FAULTS) == schemes.counted(arm, FALLBACKS, to="hashed") == 5
     assert [(entry["event"], entry["site_no"]) for entry in logs] == [("table.unusable", 1)]
-    assert arms.tables.counts.refused == 1, "proven once, not for each request"
+    assert schemes.counted(arm, TABLES_REFUSED) == 1, "proven once, not for each request"
 
 
 @pytest.mark.parametrize("arm", LEGACY_ARMS)
@@ -89,8 +100,7 @@ def test_46_a_table_of_a_million_filters_or_100_mb_is_looked_at_once_and_never_r
     for table in (many_filters(1_000_000), b" " * 100_000_000):
         put(schemes, table)
         assert schemes.ask(arm, HOST).status == schemes.ask(arm, OTHER_HOST).status == 200
-        tables = schemes.edges[arm]._resolver.arms.tables
-        assert tables.counts.raw_bytes < 10_000, "not even copied"
+        assert schemes.edges[arm]._meter.cells[cell(TABLE_CACHE_BYTES)] < 10_000, "not even copied"
 
 
 def test_46_more_filters_than_may_be_run_are_not_run(schemes: BothSchemes) -> None:
@@ -98,7 +108,7 @@ def test_46_more_filters_than_may_be_run_are_not_run(schemes: BothSchemes) -> No
     assert len(table) < TABLE_BYTES_MAX
     put(schemes, table)
     assert schemes.ask("legacy", HOST).status == 200
-    assert schemes.edges["legacy"]._resolver.arms.counts.table_faults == 1
+    assert schemes.counted("legacy", TABLE_FAULTS) == 1
 
 
 @pytest.mark.parametrize("arm", LEGACY_ARMS)
@@ -114,7 +124,7 @@ def test_82_a_script_hash_that_leads_nowhere_sends_the_request_to_hashed(
                 transaction.put(Database.PIPELINES, key, value)
     for _ in range(3):
         assert bytes(schemes.ask(arm, HOST).body) == files_of(0)["/index.html"]
-    assert schemes.edges[arm]._resolver.arms.counts.table_faults == 3
+    assert schemes.counted(arm, TABLE_FAULTS) == 3
 
 
 def drop_route(schemes: BothSchemes, host: str) -> None:
@@ -134,8 +144,7 @@ def test_a_host_without_a_route_is_served_by_its_table_and_counted(schemes: Both
     drop_route(schemes, HOST)
     for _ in range(3):
         assert bytes(schemes.ask("hashed", HOST).body) == files_of(0)["/index.html"]
-    counts = schemes.edges["hashed"]._resolver.arms.counts
-    assert counts.fell_to_legacy == 1, "decided once, then cached"
+    assert schemes.counted("hashed", FALLBACKS, to="legacy") == 1, "decided once, then cached"
     schemes.deploy(SICK, 2, "main")
     assert bytes(schemes.ask("hashed", HOST).body) == files_of(2)["/index.html"]
 
@@ -158,16 +167,17 @@ def test_the_tables_of_a_process_are_bounded_in_bytes_and_in_filters(
 ) -> None:
     monkeypatch.setattr("router.legacy.RAW_BYTES_MAX", 300)
     monkeypatch.setattr("router.legacy.COMPILED_FILTERS_MAX", 3)
-    tables = LegacyTables(schemes.plane.store)
+    cells = unshared_cells()
+    tables = LegacyTables(schemes.plane.store, EdgeMeter(cells))
     for _ in range(3):
         for site_no, host in ((1, HOST), (2, OTHER_HOST)):
             table = tables.table_of(site_no)
             assert tables.find(table, Scheme.LEGACY_COMPILED, f"{host}/x".encode()) is not None
-            assert tables.counts.raw_bytes == len(table.raw or b"")
-            assert tables.counts.compiled_filters == len(table.compiled or ())
-    assert (tables.counts.hits, tables.counts.misses) == (0, 6)
+            assert cells[cell(TABLE_CACHE_BYTES)] == len(table.raw or b"")
+            assert cells[cell(TABLE_CACHE_FILTERS)] == len(table.compiled or ())
+    assert (cells[cell(TABLE_HITS)], cells[cell(TABLE_MISSES)]) == (0, 6)
     tables.clear()
-    assert tables.counts.raw_bytes == tables.counts.compiled_filters == 0
+    assert cells[cell(TABLE_CACHE_BYTES)] == cells[cell(TABLE_CACHE_FILTERS)] == 0
 
 
 def test_a_policy_that_cannot_be_read_leaves_the_last_good_one_in_force(schemes: BothSchemes) -> None:
