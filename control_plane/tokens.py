@@ -29,6 +29,7 @@ TOKEN: Final = re.compile(r"onehop_([A-Za-z0-9]{12})_([A-Za-z0-9_-]{43})")
 ID_ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 ID_CHARACTERS: Final = 12
 SECRET_BYTES: Final = 32
+ADMIN_MADE: Final = b"admin_token_made"  # in META, once the store has had an admin token
 NAME_CHARACTERS_MAX: Final = 100
 
 
@@ -125,11 +126,16 @@ class TokenDesk:
         return Issued(text=text, record=record)
 
     def ensure_admin(self, transaction: Transaction, path: Path) -> None:
-        """There is always a token that may do all: when the store has none, that of `path`, or a new one put there."""
-        if any(record.may(Access.ADMIN, site_no=None) for record in all_tokens(transaction)):
-            return
+        """The file at `path` holds a token that may do all. A store that never had one takes that of the file, which a
+        start cut short or the operator has put there; otherwise what isn't valid, revoked ones too, gives way to a new
+        one."""
         text = read_secret(path) if path.exists() else ""
-        if TOKEN.fullmatch(text) is not None:
+        record = self.recognise(transaction, text)
+        if record is not None and record.may(Access.ADMIN, site_no=None):
+            return
+        is_first = transaction.get(Database.META, ADMIN_MADE) is None
+        transaction.put(Database.META, ADMIN_MADE, b"1")
+        if is_first and TOKEN.fullmatch(text) is not None:
             self._register(transaction, text, "admin", Access.ADMIN, None)
             return
         path.unlink(missing_ok=True)
