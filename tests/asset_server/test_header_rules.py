@@ -1,11 +1,16 @@
 """pages-serving 5 and 12, differences 9 and 11, hardening 47 and 48."""
 
+import sys
+from collections.abc import Callable
+from types import FrameType
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asset_server.answer_headers import FIELD_BYTES, SET_BYTES_MAX
 from asset_server.compiled_rules import RulesUnreadable
-from asset_server.header_rules import RULES_MAX, HeaderRules
+from asset_server.header_rules import HEADERS_MAX, RULES_MAX, HeaderRules
 from asset_server.message import HeaderFields
 from asset_server.rule_problem import RuleProblem
 
@@ -189,6 +194,76 @@ def test_the_given_headers_are_left_as_they_are() -> None:
     assert applied("/nope\n X: 1", headers=headers) == headers
     applied("/*\n ! ETag\n X: 1", headers=headers)
     assert headers == [(b"etag", b'"e"')]
+
+
+# Differences 26 and 27
+
+
+def set_bytes(headers: HeaderFields) -> int:
+    return sum(len(name) + len(value) + FIELD_BYTES for name, value in headers)
+
+
+def test_difference_26_what_paths_fill_into_headers_is_bounded_and_the_rest_applies() -> None:
+    lines = "".join(f"  X-{number}: {':splat' * 300}\n" for number in range(20))
+    text = f"/g/*\n{lines}  X-Short: :splat\n/*\n  X-Safe: 1\n"
+    assert [name for name, _ in applied(text, "/g/" + "a" * 16_000)] == [b"x-short", b"x-safe"]
+    headers = applied(text, "/g/" + "a" * 50)
+    assert headers[0] == (b"x-0", b"a" * 15_000)
+    assert headers[-1] == (b"x-safe", b"1")
+    assert set_bytes(headers) <= SET_BYTES_MAX
+
+
+def test_difference_27_all_that_the_rules_of_one_answer_set_is_bounded() -> None:
+    text = "".join(f"/:a{block}\n" + f"  X-{block}: {'v' * 1900}\n" * 30 for block in range(101))
+    headers = applied(text, "/x")
+    assert headers[0][0] == b"x-0"
+    assert SET_BYTES_MAX * 0.8 < set_bytes(headers) <= SET_BYTES_MAX
+
+
+def test_difference_27_the_101st_header_under_a_path_is_refused_and_no_earlier_one() -> None:
+    lines = [f"  X-{number}: 1" if number % 2 else f"  ! X-{number}" for number in range(HEADERS_MAX + 1)]
+    text = "\n".join(["/a", *lines[:-1], "  x-1: again", lines[-1], "/b", "  X-B: 1"])
+    rules, problems = HeaderRules.parse(text)
+    assert len(rules.rules[0].sets) + len(rules.rules[0].detaches) == HEADERS_MAX
+    assert dict(rules.rules[0].sets)["x-1"] == "1, again"
+    assert problems == [RuleProblem(HEADERS_MAX + 3, lines[-1].strip(), "Only 100 headers are allowed under one path.")]
+    assert rules.rules[1].path == "/b"
+
+
+def test_difference_27_more_bytes_than_an_answer_may_carry_are_refused_under_one_path() -> None:
+    long = f"  X: {'é' * 1000}\n"  # 2,000 bytes and 5 more a line
+    rules, problems = HeaderRules.parse("/a\n" + long * 34 + "  Y: 1\n")
+    assert [problem.line_number for problem in problems] == [34, 35]
+    assert all(problem.message == "The headers under one path may have 65536 bytes together." for problem in problems)
+    assert [name for name, _ in rules.rules[0].sets] == ["x", "y"]
+
+
+def lines_executed(work: Callable[[], object]) -> int:
+    count = 0
+
+    def trace(_frame: FrameType, event: str, _argument: object) -> object:
+        nonlocal count
+        count += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+def test_difference_27_ten_times_the_headers_are_ten_times_the_work() -> None:
+    def work(blocks: int) -> int:
+        names = [[f"  X{block}-{number}: 1\n" for number in range(50)] for block in range(blocks)]
+        text = "".join(f"/:a{block}\n" + "".join(lines) for block, lines in enumerate(names))
+        rules, problems = HeaderRules.parse(text)
+        assert problems == []
+        return lines_executed(lambda: rules.apply([], hostname=HOST, path="/x"))
+
+    assert work(100) < 12 * work(10)
 
 
 # Hardening 48

@@ -331,6 +331,20 @@ def test_no_path_leads_off_the_host_or_into_a_second_header(destination: str, re
         assert found.startswith("https://o.example/")
 
 
+# Difference 26
+
+
+def test_difference_26_a_rule_whose_destination_would_fill_memory_isnt_taken() -> None:
+    text = f"/g/* /{':splat' * 300}\n/g/* /never\n/* /next/:splat\n"
+    assert location(text, "/g/" + "a" * 100) == "/" + "a" * 30_000
+    assert location(text, "/g/" + "a" * 16_000) == "/next/g/" + "a" * 16_000
+
+
+def test_difference_26_more_placeholders_than_any_rule_needs_cost_the_line() -> None:
+    source = "/" + "-".join(f":a{number}" for number in range(101))
+    assert problem_of(f"{source} /x").message == "A path may have 100 placeholders. This one has 101."
+
+
 # Compiled form
 
 
