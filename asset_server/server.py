@@ -146,7 +146,7 @@ class AssetServer:
         blob = self._blobs.open(asset, encoding)
         body = blob.body
         headers = [(b"content-type", asset.content_type.encode("ascii")), NO_SNIFF, *validators]
-        if not is_kept and blob.links and asset.content_type.startswith("text/html"):
+        if blob.links:  # only html has them, and kept assets are never html
             headers.append((b"link", blob.links.encode("ascii")))
         if encoding is not Encodings.NONE:
             return Draft(200, headers, body, fixed=_content_encoding(encoding), varies=varies)

@@ -157,7 +157,9 @@ def test_a_base_after_more_links_than_fit_still_resolves_them() -> None:
 
 def test_what_comes_after_a_megabyte_is_not_read() -> None:
     padding = b"<p>" + b"x" * SCANNED_BYTES_MAX
-    assert early_hint_links(b"<link rel=preload href=/a>" + padding + b"<link rel=preload href=/z>").count("preload") == 1
+    assert (
+        early_hint_links(b"<link rel=preload href=/a>" + padding + b"<link rel=preload href=/z>").count("preload") == 1
+    )
 
 
 fragments = st.sampled_from(

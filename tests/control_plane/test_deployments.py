@@ -138,6 +138,20 @@ async def test_hardening_43_45_a_path_that_is_no_files_is_refused_by_name(api: A
     assert (answer.status, repr(path)[1:20] in answer.message, api.hosts()) == (400, True, 0)
 
 
+async def test_hardening_43_difference_28_one_name_in_two_unicode_forms_is_refused_with_both_named(api: Api) -> None:
+    await api.create()
+    files = {"/é.html": b"1", "/e\u0301.html": b"2"}
+    await api.upload(files, await api.upload_token())
+    answer = await api.call(
+        "POST",
+        "/example/deployments",
+        content=form_of({"manifest": json.dumps(hashes_of(files))}),
+        headers={"content-type": f"multipart/form-data; boundary={BOUNDARY}"},
+    )
+    assert (answer.status, api.hosts()) == (400, 0)
+    assert "'/\\xe9.html' and '/e\\u0301.html'" in answer.message
+
+
 @pytest.mark.parametrize(
     "manifest",
     [

@@ -175,3 +175,11 @@ def test_a_link_out_of_the_folder_is_followed_only_when_asked(tmp_path: Path) ->
     followed = read_folder(folder, follow_links=True)
     assert [each.path for each in followed.files] == ["/index.html", "/shared.js"]
     assert followed.warnings == ()
+
+
+def test_one_name_in_two_unicode_forms_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    make(tmp_path, "é.txt", "e\u0301.txt")
+    if len(list(tmp_path.iterdir())) < 2:
+        pytest.skip("this file system takes both forms for one name")
+    with pytest.raises(FolderRefused, match=r"two Unicode forms: '/e\\u0301\.txt' and '/\\xe9\.txt'"):
+        read_folder(tmp_path)
