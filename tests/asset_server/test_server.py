@@ -302,6 +302,43 @@ def test_difference_5_several_ranges_are_multipart(make_site: MakeSite) -> None:
     assert "content-range" not in fields(response)
 
 
+def test_difference_5_a_boundary_is_that_of_its_body_and_the_same_each_time(make_site: MakeSite) -> None:
+    site = make_site({"/a.txt": "a" * 500, "/b.txt": "b" * 500})
+    answers = [site.get(path, {"range": "bytes=1-2, -3"}) for path in ("/a.txt", "/b.txt", "/a.txt")]
+    boundaries = [fields(answer)["content-type"].partition("boundary=")[2] for answer in answers]
+    assert boundaries[0] == boundaries[2] != boundaries[1]
+    # Who has seen one boundary can't write it into a file, and have its part end where the file's author likes.
+    known = make_site({"/c.txt": f"--{boundaries[0]}--" + "c" * 500}).get("/c.txt", {"range": "bytes=0-99, -3"})
+    assert fields(known)["content-type"].partition("boundary=")[2] not in boundaries
+
+
+@pytest.mark.parametrize("value", ["bytes=0-0", "bytes=1-2, -3", "bytes=9999-"])
+def test_hardening_39_a_head_with_a_range_is_that_of_the_whole(make_site: MakeSite, value: str) -> None:
+    site = make_site({"/a.txt": "a" * 500})
+    head, whole = site.get("/a.txt", {"range": value}, method="HEAD"), fields(site.get("/a.txt"))
+    del whole["cache-control"]  # 6.1: left out with Range
+    assert (head.status, head.body, fields(head)) == (200, b"", whole)  # RFC 9110 14.2: a range is a GET's
+
+
+APP_HEADERS = "/assets/*\n  Cache-Control: public, max-age=31536000, immutable\n  X-A: b"
+
+
+def test_difference_19_a_front_page_is_never_kept_for_ever_under_a_missing_files_name(make_site: MakeSite) -> None:
+    site = make_site({"/index.html": "app", "/assets/app.1.js": "js"}, headers=APP_HEADERS)
+    there, missing = fields(site.get("/assets/app.1.js")), fields(site.get("/assets/app.0.js"))
+    assert there["cache-control"] == "public, max-age=31536000, immutable"
+    assert (missing["cache-control"], missing["x-a"]) == ("public, max-age=0, must-revalidate", "b")
+    revalidated = site.get("/assets/app.0.js", {"if-none-match": missing["etag"]})
+    assert (revalidated.status, fields(revalidated)["cache-control"]) == (304, missing["cache-control"])
+
+
+def test_difference_19_any_other_cache_control_and_the_front_page_itself_are_the_sites(make_site: MakeSite) -> None:
+    site = make_site({"/index.html": "app"}, headers=f"{APP_HEADERS}\n/r/*\n Cache-Control: max-age=60")
+    assert fields(site.get("/r/missing"))["cache-control"] == "max-age=60"
+    own = make_site({"/index.html": "app"}, headers="/\n Cache-Control: immutable")
+    assert fields(own.get("/"))["cache-control"] == "immutable"
+
+
 def test_304_comes_before_range(make_site: MakeSite) -> None:
     assert make_site({"/a.txt": "text"}).get("/a.txt", {"range": "bytes=0-0", "if-none-match": "*"}).status == 304
 
