@@ -335,8 +335,10 @@ def test_difference_19_a_front_page_is_never_kept_for_ever_under_a_missing_files
 def test_difference_19_any_other_cache_control_and_the_front_page_itself_are_the_sites(make_site: MakeSite) -> None:
     site = make_site({"/index.html": "app"}, headers=f"{APP_HEADERS}\n/r/*\n Cache-Control: max-age=60")
     assert fields(site.get("/r/missing"))["cache-control"] == "max-age=60"
-    own = make_site({"/index.html": "app"}, headers="/\n Cache-Control: immutable")
-    assert fields(own.get("/"))["cache-control"] == "immutable"
+    own = make_site({"/index.html": "app"}, headers="/*\n Cache-Control: immutable")
+    for target in ("/", "/some/route", "/a.page.html"):  # what a route of the app shows is its front page by right
+        assert fields(own.get(target))["cache-control"] == "immutable", target
+    assert fields(own.get("/app.js"))["cache-control"] != "immutable"
 
 
 def test_304_comes_before_range(make_site: MakeSite) -> None:
