@@ -25,14 +25,15 @@ PRELOAD = '</a.css>; rel="preload"; as=style'
         ("<link rel=preload href=a><p><link rel=preload href=b>", '<a>; rel="preload", <b>; rel="preload"'),
     ],
 )
-def test_links_that_ask_for_an_early_fetch_in_document_order(html: str, value: str) -> None:
+@pytest.mark.pages("6.4 row 6")
+def test_6_4_row_1_links_that_ask_for_an_early_fetch_in_document_order(html: str, value: str) -> None:
     assert early_hint_links(html.encode()) == value
 
 
 @pytest.mark.parametrize(
     "attribute", ["crossorigin", "type=text/css", 'media="print"', "id=x", "data-x", "integrity=x"]
 )
-def test_a_link_with_any_other_attribute_is_left_out(attribute: str) -> None:
+def test_6_4_row_5_a_link_with_any_other_attribute_is_left_out(attribute: str) -> None:
     assert early_hint_links(f"<link rel=preload href=/a.css {attribute}>".encode()) == ""
 
 
@@ -52,7 +53,7 @@ def test_a_link_with_any_other_attribute_is_left_out(attribute: str) -> None:
         "",
     ],
 )
-def test_other_links_are_left_out(html: str) -> None:
+def test_6_4_row_5_other_links_are_left_out(html: str) -> None:
     assert early_hint_links(html.encode()) == ""
 
 
@@ -95,7 +96,7 @@ def test_links_after_text_and_comments_are_found() -> None:
         ("/app/", "https://x.example/", "https://x.example/"),
     ],
 )
-def test_the_first_base_anywhere_resolves_all_hrefs(base: str, href: str, target: str) -> None:
+def test_6_4_row_8_the_first_base_anywhere_resolves_all_hrefs(base: str, href: str, target: str) -> None:
     html = f"<link rel=preload href='{href}'><base target=_top><base href='{base}'><base href='/second/'>"
     assert early_hint_links(html.encode()) == f'<{target}>; rel="preload"'
 

@@ -228,6 +228,7 @@ def test_hardening_43_names_that_only_look_alike_or_differ_in_case_are_no_twins(
     assert find_twins(["/é", "/É", "/e", "/a", "/A", "/ﬁ", "/fi", "/а", "/README", "/readme"]) is None
 
 
+@pytest.mark.pages("1 row 7")
 def test_hardening_43_keys_are_exact_in_case_and_unicode_form() -> None:
     model = {path: Asset(n.to_bytes(16), 0, HTML) for n, path in enumerate(["/é", "/e\u0301", "/É", "/A", "/a"])}
     manifest = Manifest(encode_manifest(model))

@@ -36,21 +36,28 @@ def capture(source: str, subject: str) -> dict[str, str] | None:
         ("/:a_b1/x", "/v/x", {"a_b1": "v"}),
     ],
 )
-def test_a_pattern_takes_what_its_grammar_says(source: str, subject: str, captured: dict[str, str] | None) -> None:
+@pytest.mark.pages(
+    "4.4 row 2", "4.4 row 3", "4.4 row 4", "4.4 row 6", "4.4 row 8", "4.4 row 9", "4.4 row 12", "5.2 row 1"
+)
+def test_4_4_row_1_a_pattern_takes_what_its_grammar_says(
+    source: str, subject: str, captured: dict[str, str] | None
+) -> None:
     assert capture(source, subject) == captured
 
 
-def test_a_name_may_be_the_beginning_of_another() -> None:
+@pytest.mark.pages("12 row 22")
+def test_4_4_row_7_difference_9_a_name_may_be_the_beginning_of_another() -> None:
     assert capture("/:id/:idx", "/1/2") == {"id": "1", "idx": "2"}
 
 
 @pytest.mark.parametrize("source", ["/*/x/*", "/:a/:a", "/*/:splat", "/:splat/*"])
-def test_a_second_star_and_a_repeated_name_are_refused_with_the_reason(source: str) -> None:
+def test_4_4_row_5_difference_11_a_second_star_and_a_repeated_name_are_refused_with_the_reason(source: str) -> None:
     with pytest.raises(PatternRefused, match=r"\*|:a"):
         Pattern.parse(source)
 
 
-def test_a_placeholder_in_the_host_stops_at_a_dot() -> None:
+@pytest.mark.pages("5.2 row 2")
+def test_4_4_row_11_a_placeholder_in_the_host_stops_at_a_dot() -> None:
     assert capture("https://:sub.example.com/*", "https://a.example.com/x") == {"sub": "a", "splat": "x"}
     assert capture("https://:sub.example.com/*", "https://a.b.example.com/x") is None
     assert capture("https://example.com/:file", "https://example.com/a.b") == {"file": "a.b"}

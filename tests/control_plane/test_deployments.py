@@ -78,7 +78,8 @@ async def test_an_empty_site_is_a_site(api: Api) -> None:
     assert api.route("example.pages.test") is not None
 
 
-async def test_paths_keep_their_case_and_characters(api: Api) -> None:
+@pytest.mark.pages("10 row 11")
+async def test_pages_1_row_8_paths_keep_their_case_and_characters(api: Api) -> None:
     await api.create()
     files = {"/naïve file %20#?.txt": b"1", "/A.TXT": b"2", "/a.txt": b"3", "/.well-known/x": b"4"}
     await api.deploy(files)
@@ -167,7 +168,7 @@ def test_a_manifest_of_another_shape_is_refused(manifest: str) -> None:
     assert refused.value.status == 400
 
 
-async def test_bad_rule_lines_are_in_the_log_and_the_deploy_succeeds(api: Api) -> None:
+async def test_pages_4_8_bad_rule_lines_are_in_the_log_and_the_deploy_succeeds(api: Api) -> None:
     await api.create()
     deployment = await api.deploy(FILES, _redirects="/old /new 999\n/a /b\n", _headers="/x\n  no colon here\n")
     log = (await api.call("GET", f"/example/deployments/{deployment['id']}/history/logs")).result["data"]
@@ -181,7 +182,7 @@ async def test_a_rule_file_in_no_encoding_is_read_as_far_as_it_goes(api: Api) ->
     assert (await api.deploy(FILES, _redirects=b"\xff\xfe\0/a /b\n"))["id"]
 
 
-async def test_a_static_deploy_with_routes_json_says_that_it_is_not_used(api: Api) -> None:
+async def test_pages_9_row_5_a_static_deploy_with_routes_json_says_that_it_is_not_used(api: Api) -> None:
     await api.create()
     deployment = await api.deploy(FILES, _routes__dot__json="{}")
     log = (await api.call("GET", f"/example/deployments/{deployment['id']}/history/logs")).result["data"]

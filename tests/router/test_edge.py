@@ -68,7 +68,8 @@ def test_head_is_get_without_the_body(site: BuiltEdge, target: str) -> None:
     assert (head.status, head.headers, bytes(head.body)) == (got.status, got.headers, b"")
 
 
-def test_a_function_route_says_503_and_the_assets_are_served(site: BuiltEdge) -> None:
+@pytest.mark.pages("4.7")
+def test_pages_0_step_1_a_function_route_says_503_and_the_assets_are_served(site: BuiltEdge) -> None:
     routes = RoutesJson.parse('{"version":1,"include":["/api/*"],"exclude":[]}').encode()
     site.publish("f.pages.test", {"/index.html": b"page"}, function_routes=routes)
     assert site.get("f.pages.test").body == b"page"
@@ -135,6 +136,7 @@ def test_hardening_82_a_truncated_manifest_is_that_hosts_500_and_others_are_serv
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "missing"])
+@pytest.mark.pages("0 step 9", "6.1 column 500")
 def test_hardening_59_a_damaged_blob_is_that_requests_500_and_others_are_served(site: BuiltEdge, damage: str) -> None:
     site.publish("a.pages.test", {"/index.html": b"fine", "/bad.bin": bytes(range(256)) * 8})
     blob = max(site.folder.glob("blobs/*/*.blob"), key=lambda path: path.stat().st_size)
