@@ -13,6 +13,7 @@ what 300 names took needs seconds for one long path (hardening 46).
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Self
 
 PLACEHOLDER: Final = re.compile(r":([A-Za-z][A-Za-z0-9_]*)")
@@ -21,6 +22,7 @@ SPLAT: Final = "splat"
 ABSOLUTE: Final = "https://"
 NAMES_MAX: Final = 100
 """In one pattern, so that a compiled one stays a few times the size of its text."""
+CELLS_SHARED_MAX: Final = 256
 IN_PATH: Final = "/"
 IN_HOST: Final = "./"
 """What no name takes: in the host no dot either, so that a name is one level of it."""
@@ -137,18 +139,24 @@ def _runs(source: str, wildcards: Sequence[re.Match[str]]) -> tuple[_Run, _Run |
     stops = IN_HOST if wildcards[0].start() < host_end else IN_PATH
     for index, wildcard in enumerate(wildcards):
         if wildcard[0] == "*":
-            runs.append(_Run((*cells, _Cell(tuple(literals), stops)), tuple(joints)))
+            runs.append(_Run((*cells, _cell(tuple(literals), stops)), tuple(joints)))
             cells, joints, literals = [], [], []
         literal_end = wildcards[index + 1].start() if index + 1 < len(wildcards) else len(source)
         left, joint, right = _split_literal(source, wildcard.end(), literal_end, host_end)
         literals.append(left)
         if joint:
-            cells.append(_Cell(tuple(literals), stops))
+            cells.append(_cell(tuple(literals), stops))
             joints.append(joint)
             literals = [right]
             stops = IN_HOST if literal_end < host_end else IN_PATH
-    runs.append(_Run((*cells, _Cell(tuple(literals), stops)), tuple(joints)))
+    runs.append(_Run((*cells, _cell(tuple(literals), stops)), tuple(joints)))
     return runs[0], runs[1] if len(runs) > 1 else None
+
+
+@lru_cache(CELLS_SHARED_MAX)
+def _cell(literals: tuple[str, ...], stops: str) -> _Cell:
+    """Most cells are a name between two separators, so patterns share them."""
+    return _Cell(literals, stops)
 
 
 def _split_literal(source: str, start: int, end: int, host_end: int) -> tuple[str, str, str]:
