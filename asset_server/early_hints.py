@@ -8,13 +8,18 @@ linear in its input. What it copies into the header is percent-encoded or left o
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from html import unescape
 from typing import Final
 from urllib.parse import quote, urljoin
 
 from asset_server.blob_file import LINKS_BYTES_MAX
 
+SCANNED_BYTES_MAX: Final = 1024 * 1024
+"""What comes later in a page is no use as an early hint, and a page may have 25 MiB."""
+HINTS_MAX: Final = LINKS_BYTES_MAX // len('<a>; rel="preload"')
+"""More never fit into the field."""
 EARLY_RELATIONS: Final = frozenset({"preconnect", "preload", "modulepreload"})
 LINK_ATTRIBUTES: Final = frozenset({"rel", "as", "href"})
 """With any other (crossorigin, type, media, …) a browser's own fetch would differ from the hinted one."""
@@ -47,18 +52,22 @@ BLANKS: Final = "".join(map(chr, range(0x21)))
 
 def early_hint_links(html: bytes) -> str:
     """The value of the Link field, ASCII, at most LINKS_BYTES_MAX long (later links are left out), or ""."""
+    html = html[:SCANNED_BYTES_MAX]
     if EARLY_WORD.search(html) is None:
         return ""
     base: str | None = None
-    links: list[dict[str, str]] = []
+    hints: list[_Hint] = []
     for name, attributes in _tags(html):
-        if name == b"link" and _is_early(attributes):
-            links.append(attributes)
-        elif name == b"base" and base is None and "href" in attributes:
-            base = attributes["href"]
+        if name == b"base":
+            if base is None:
+                base = attributes.get("href")
+        elif len(hints) < HINTS_MAX and (hint := _hint(attributes)) is not None:
+            hints.append(hint)
+    if base is not None and len(base) > LINKS_BYTES_MAX:
+        return ""
     value = ""
-    for link in links:
-        rendered = _render(link, base)
+    for hint in hints:
+        rendered = _render(hint, base)
         if rendered is not None:
             longer = f"{value}, {rendered}" if value else rendered
             if len(longer) > LINKS_BYTES_MAX:
@@ -67,29 +76,45 @@ def early_hint_links(html: bytes) -> str:
     return value
 
 
-def _is_early(attributes: dict[str, str]) -> bool:
-    return (
-        attributes.keys() <= LINK_ATTRIBUTES
-        and bool(attributes.get("href"))
-        and not EARLY_RELATIONS.isdisjoint(attributes.get("rel", "").lower().split())
-    )
+@dataclass(frozen=True, slots=True)
+class _Hint:
+    """A link that is worth a hint. `terms` is what follows its address in the field."""
+
+    href: str
+    terms: str
 
 
-def _render(link: dict[str, str], base: str | None) -> str | None:
-    """None for what can't be written safely."""
-    href = link["href"].strip(BLANKS).translate(IGNORED_IN_URLS)
-    if base is not None:
-        try:
-            href = urljoin(base.strip(BLANKS).translate(IGNORED_IN_URLS), href)
-        except ValueError:  # a base or href that no URL parser takes
-            return None
-    relation, destination = " ".join(link["rel"].split()), link.get("as", "")
-    if not href or href.lower().startswith("data:") or RELATION.fullmatch(relation) is None:
+def _hint(attributes: Mapping[str, str]) -> _Hint | None:
+    """None for links that ask for no early fetch, and for those that can't be written safely."""
+    if not attributes.keys() <= LINK_ATTRIBUTES or len(attributes.get("href", "")) > LINKS_BYTES_MAX:
+        return None
+    words = attributes.get("rel", "").split()
+    href, relation, destination = _address(attributes.get("href", "")), " ".join(words), attributes.get("as", "")
+    if EARLY_RELATIONS.isdisjoint(word.lower() for word in words) or RELATION.fullmatch(relation) is None:
+        return None
+    if not href or href.lower().startswith("data:"):
         return None
     if destination and DESTINATION.fullmatch(destination) is None:
         return None
-    target = quote(href.encode("utf-8", "surrogateescape"), safe=HREF_SAFE)
-    return f'<{target}>; rel="{relation}"' + (f"; as={destination}" if destination else "")
+    return _Hint(href, f'; rel="{relation}"' + (f"; as={destination}" if destination else ""))
+
+
+def _render(hint: _Hint, base: str | None) -> str | None:
+    """None for what no URL parser takes, and for what a base has made into data."""
+    href = hint.href
+    if base is not None:
+        try:
+            href = urljoin(_address(base), href)
+        except ValueError:
+            return None
+        if not href or href.lower().startswith("data:"):
+            return None
+    return f"<{quote(href.encode('utf-8', 'surrogateescape'), safe=HREF_SAFE)}>{hint.terms}"
+
+
+def _address(text: str) -> str:
+    """Without what browsers pass over in a URL."""
+    return text.strip(BLANKS).translate(IGNORED_IN_URLS)
 
 
 def _tags(html: bytes) -> Iterator[tuple[bytes, dict[str, str]]]:

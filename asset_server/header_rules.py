@@ -10,19 +10,23 @@ such lines are refused with their reason and the rest applies (hardening 48).
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Self
 
+from asset_server.answer_headers import FIELD_BYTES, SET_BYTES_MAX, AnswerHeaders
 from asset_server.compiled_rules import RulesUnreadable, decode_frame, encode_frame
 from asset_server.message import HeaderFields
-from asset_server.pattern import Pattern, PatternRefused, fill, names_in
+from asset_server.pattern import Pattern, PatternRefused
 from asset_server.rule_file import BLANKS, rule_lines
 from asset_server.rule_problem import RuleProblem
 from asset_server.rule_url import ABSOLUTE_START, normalise_rule_path, split_absolute
+from asset_server.template import Template, names_in
 
 RULES_MAX: Final = 100
 """Asked when a path line is met, before the block above it is added: so 101 blocks count, as on Pages."""
+HEADERS_MAX: Final = 100
+"""Set or removed under one path. Pages has no such limit; an answer with more breaks clients (differences 26)."""
 MAGIC: Final = b"OHHR"
 DETACH: Final = "! "
 SET_COOKIE: Final = "set-cookie"
@@ -49,13 +53,12 @@ class HeaderRule:
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """A block ready to apply. `templates` are the values with a name in them that `pattern` captures, by position."""
+    """A block ready to apply. A value with a name in it that `pattern` captures has its template beside it."""
 
     pattern: Pattern
     is_absolute: bool
-    detaches: frozenset[bytes]
-    sets: tuple[tuple[bytes, bytes], ...]
-    templates: tuple[tuple[int, str], ...]
+    detaches: tuple[bytes, ...]
+    sets: tuple[tuple[bytes, bytes, Template | None], ...]
 
     @classmethod
     def of(cls, rule: HeaderRule) -> Self:
@@ -64,22 +67,26 @@ class _Prepared:
         return cls(
             pattern,
             rule.path.startswith(ABSOLUTE_START),
-            frozenset(name.encode("ascii") for name in rule.detaches),
-            tuple((name.encode("ascii"), value.encode("utf-8")) for name, value in rule.sets),
-            tuple((index, value) for index, (_, value) in enumerate(rule.sets) if captured & names_in(value)),
+            tuple(name.encode("ascii") for name in rule.detaches),
+            tuple(
+                (
+                    name.encode("ascii"),
+                    value.encode("utf-8"),
+                    Template.parse(value, captured) if captured & names_in(value) else None,
+                )
+                for name, value in rule.sets
+            ),
         )
 
-    def sets_for(self, subject: str) -> Sequence[tuple[bytes, bytes]] | None:
-        """The fields to set, when the pattern matches `subject`."""
-        if not self.templates:
-            return self.sets if self.pattern.matches(subject) else None
-        captured = self.pattern.capture(subject)
-        if captured is None:
-            return None
-        filled = list(self.sets)
-        for index, template in self.templates:
-            filled[index] = (filled[index][0], fill(template, captured).encode("utf-8"))
-        return [(name, value) for name, value in filled if not _is_wide_cookie(name, value)]
+    def apply(self, headers: AnswerHeaders, captured: Mapping[str, str]) -> None:
+        headers.detach(self.detaches)
+        for name, value, template in self.sets:
+            if template is None:
+                headers.set(name, value)
+            elif headers.has_room(name, template.filled_bytes(captured)):
+                filled = template.fill(captured).encode("utf-8")
+                if not _is_wide_cookie(name, filled):
+                    headers.set(name, filled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,32 +130,14 @@ class HeaderRules:
             raise RulesUnreadable(f"a compiled header rule has a bad path or name: {error}") from None
 
     def apply(self, headers: HeaderFields, *, hostname: str, path: str) -> HeaderFields:
-        """The headers of an answer to the encoded `path`. The first rule to set a name replaces what was there; what
-        later rules set is added, in one field but for Set-Cookie."""
-        fields = headers
-        set_names: set[bytes] = set()
+        """The headers of an answer to the encoded `path`."""
+        applied: AnswerHeaders | None = None
         for rule in self.prepared:
-            sets = rule.sets_for(f"{ABSOLUTE_START}{hostname}{path}" if rule.is_absolute else path)
-            if sets is None:
-                continue
-            if rule.detaches:
-                fields = [each for each in fields if each[0] not in rule.detaches]
-            for name, value in sets:
-                fields = _append(fields, name, value) if name in set_names else _replace(fields, name, value)
-                set_names.add(name)
-        return list(headers) if fields is headers else fields
-
-
-def _replace(fields: HeaderFields, name: bytes, value: bytes) -> HeaderFields:
-    return [*(each for each in fields if each[0] != name), (name, value)]
-
-
-def _append(fields: HeaderFields, name: bytes, value: bytes) -> HeaderFields:
-    if name != SET_COOKIE.encode("ascii"):
-        for index, (other, earlier) in enumerate(fields):
-            if other == name:
-                return [*fields[:index], (name, earlier + b", " + value), *fields[index + 1 :]]
-    return [*fields, (name, value)]
+            captured = rule.pattern.capture(f"{ABSOLUTE_START}{hostname}{path}" if rule.is_absolute else path)
+            if captured is not None:
+                applied = applied or AnswerHeaders(headers)
+                rule.apply(applied, captured)
+        return list(headers) if applied is None else applied.fields()
 
 
 def _is_wide_cookie(name: bytes, value: bytes) -> bool:
@@ -174,7 +163,24 @@ class _Block:
     path: str | None
     line: str
     sets: dict[str, str] = field(default_factory=dict)
-    detaches: list[str] = field(default_factory=list)
+    detaches: dict[str, None] = field(default_factory=dict)
+    set_bytes: int = 0
+
+    def add(self, header: "_FieldLine") -> "_FieldLine | _Refusal":
+        """Takes `header` up, or says why not."""
+        is_new = header.name not in (self.detaches if header.value is None else self.sets)
+        if is_new and len(self.sets) + len(self.detaches) >= HEADERS_MAX:
+            return _Refusal(f"Only {HEADERS_MAX} headers are allowed under one path.")
+        if header.value is None:
+            self.detaches[header.name] = None
+            return header
+        header_bytes = len(header.name) + len(header.value.encode("utf-8")) + FIELD_BYTES
+        if self.set_bytes + header_bytes > SET_BYTES_MAX:
+            return _Refusal(f"The headers under one path may have {SET_BYTES_MAX} bytes together.")
+        self.set_bytes += header_bytes
+        earlier = self.sets.get(header.name)
+        self.sets[header.name] = header.value if earlier is None else f"{earlier}, {header.value}"
+        return header
 
 
 @dataclass(slots=True)
@@ -208,16 +214,11 @@ class _Reader:
     def read_header(self, number: int, line: str) -> None:
         if self.block is not None and self.block.path is None:
             return
-        field_line = parse_header_line(line)
-        if isinstance(field_line, _Refusal):
-            self.problems.append(RuleProblem(number, line, field_line.reason))
-        elif self.block is None:
-            self.problems.append(RuleProblem(number, line, f"Path should come before header ({line})"))
-        elif field_line.value is None:
-            self.block.detaches.append(field_line.name)
-        else:
-            earlier = self.block.sets.get(field_line.name)
-            self.block.sets[field_line.name] = field_line.value if earlier is None else f"{earlier}, {field_line.value}"
+        header = parse_header_line(line)
+        if isinstance(header, _FieldLine):
+            header = self.block.add(header) if self.block else _Refusal(f"Path should come before header ({line})")
+        if isinstance(header, _Refusal):
+            self.problems.append(RuleProblem(number, line, header.reason))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ whether they are well formed is `verify`'s.
 """
 
 import struct
+import unicodedata
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntFlag
 from typing import Final
@@ -257,7 +258,7 @@ def validate_manifest_path(path: str) -> str | None:
     """Why `path` can't be a deployed file's ("holds …", to follow the path in a message), or None if it can.
 
     Files are never looked up in a file system by these names, so this guards those who list, download or restore a
-    deployment (hardening 43). Names that differ only in case or Unicode form stay distinct: keys are exact.
+    deployment (hardening 43). Keys are exact, so that names that differ in case or Unicode form are different files.
     """
     try:
         encoded = path.encode("utf-8")
@@ -276,4 +277,16 @@ def validate_manifest_path(path: str) -> str | None:
             return "holds an empty segment"
         if segment in (".", ".."):
             return f"holds the segment {segment!r}"
+    return None
+
+
+def find_twins(paths: Iterable[str]) -> tuple[str, str] | None:
+    """Two paths that are one text in two Unicode forms, such as "é" as one character and as two. Nobody can tell them
+    apart, in a listing or an address bar, and who copies the deployment to a Mac has one of them left (hardening 43,
+    differences 28). Case is another matter: sites do have a README and a readme."""
+    by_form: dict[str, str] = {}
+    for path in paths:
+        form = path if path.isascii() else unicodedata.normalize("NFC", path)
+        if (other := by_form.setdefault(form, path)) != path:
+            return other, path
     return None

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from typing import Final, Self
 
 from asset_server.compiled_rules import RulesUnreadable, decode_frame, encode_frame
-from asset_server.pattern import Pattern, PatternRefused, fill, is_dynamic, names_in
+from asset_server.pattern import Pattern, PatternRefused, is_dynamic
 from asset_server.rule_file import rule_lines, words_of
 from asset_server.rule_problem import RuleProblem
 from asset_server.rule_url import ABSOLUTE_START, Destination, host_part, normalise_rule_path, resolve, split_absolute
+from asset_server.template import Template, fill, names_in
 
 STATIC_RULES_MAX: Final = 2_000
 DYNAMIC_RULES_MAX: Final = 100
@@ -28,6 +29,8 @@ ENDS_IN_FOLDER: Final = re.compile(r"/\*?\Z")
 ENDS_IN_INDEX: Final = re.compile(r"/index(?:\.html)?\Z")
 BEGINS_WITH_HOST: Final = re.compile(r"[/\\]{2}")
 HOST_TEXT: Final = re.compile(r"[^/\\@:]*")
+FILLED_BYTES_MAX: Final = 32 * 1024
+"""Twice the longest target: a placeholder or two may take all of it, three hundred of them fill no memory."""
 STAND_IN: Final = "1"
 """A captured text for trying a destination out: it can stand in a host, a port and a path."""
 
@@ -56,16 +59,17 @@ class RedirectRules:
 
     rules: tuple[RedirectRule, ...]
     table: Mapping[str, RedirectRule] = field(repr=False)
-    listed: tuple[tuple[Pattern, RedirectRule], ...] = field(repr=False)
+    listed: tuple[tuple[Pattern, Template, RedirectRule], ...] = field(repr=False)
 
     @classmethod
     def of(cls, rules: Sequence[RedirectRule]) -> Self:
         """Raises PatternRefused."""
         table_size = next((index for index, rule in enumerate(rules) if is_dynamic(rule.source)), len(rules))
+        patterns = [(Pattern.parse(rule.source), rule) for rule in rules[table_size:]]
         return cls(
             tuple(rules),
             {rule.source: rule for rule in rules[:table_size]},
-            tuple((Pattern.parse(rule.source), rule) for rule in rules[table_size:]),
+            tuple((each, Template.parse(rule.destination, frozenset(each.names)), rule) for each, rule in patterns),
         )
 
     @classmethod
@@ -107,15 +111,18 @@ class RedirectRules:
             raise RulesUnreadable(f"a compiled redirect has a bad pattern: {error}") from None
 
     def match(self, path: str) -> RedirectMatch | None:
-        """The first rule for the encoded `path`. One whose filled destination is no URL doesn't count as matching."""
+        """The first rule for the encoded `path`. One whose filled destination is no URL, or longer than any could be
+        meant to be (differences 22, 26), doesn't count as matching."""
         rule = self.table.get(path)
         if rule is not None:
             return _lead(rule, rule.destination)
-        for pattern, rule in self.listed:
+        for pattern, destination, rule in self.listed:
             captured = pattern.capture(path)
-            if captured is None or not _keeps_host(rule.destination, captured):
+            if captured is None or destination.filled_bytes(captured) > FILLED_BYTES_MAX:
                 continue
-            found = _lead(rule, fill(rule.destination, captured))
+            if not _keeps_host(rule.destination, captured):
+                continue
+            found = _lead(rule, destination.fill(captured))
             if found is not None:
                 return found
         return None

@@ -15,6 +15,7 @@ from blake3 import blake3
 
 from asset_server.blobs import BlobStore
 from asset_server.conditional import is_range_current, is_unmodified
+from asset_server.content_type import extension_of
 from asset_server.header_rules import HeaderRules
 from asset_server.lookup import Find, HtmlRedirect, NotFound, Serve, html_location, look_up, look_up_missing
 from asset_server.manifest import Asset, Encodings, Manifest
@@ -97,7 +98,7 @@ class AssetServer:
         found: Serve | HtmlRedirect | NotFound | None = look_up(decoded, manifest.find)
         if found is None and kept is not None and (asset := self._kept_asset(decoded, kept.find)) is not None:
             return self._serve(request, asset, is_kept=True, allow_encoded=allow_encoded)
-        stands_in = found is None
+        stands_in = found is None and _names_file(decoded)
         if found is None:
             found = look_up_missing(decoded, manifest.find, not_found_depth=manifest.not_found_depth)
         match found:
@@ -146,7 +147,7 @@ class AssetServer:
         blob = self._blobs.open(asset, encoding)
         body = blob.body
         headers = [(b"content-type", asset.content_type.encode("ascii")), NO_SNIFF, *validators]
-        if not is_kept and blob.links and asset.content_type.startswith("text/html"):
+        if blob.links:  # only html has them, and kept assets are never html
             headers.append((b"link", blob.links.encode("ascii")))
         if encoding is not Encodings.NONE:
             return Draft(200, headers, body, fixed=_content_encoding(encoding), varies=varies)
@@ -237,6 +238,11 @@ def _is_for_files(headers: HeaderFields) -> bool:
     """Whether a rule's Cache-Control means the file that is missing and not the page that stands in for it: kept for
     ever under the name of a script, that page would break the site long after the next deploy."""
     return any(name == CACHING and b"immutable" in value.lower() for name, value in headers)
+
+
+def _names_file(path: str) -> bool:
+    """A route of a single-page app has no extension, and what it is answered with is no other file's."""
+    return extension_of(path) not in ("", "html", "htm")
 
 
 def _names_varied(headers: HeaderFields) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Self
 
-from asset_server.manifest import validate_manifest_path
+from asset_server.manifest import find_twins, validate_manifest_path
 from control_plane.errors import BodyUnreadable, FunctionRefused, ManifestMissing, ManifestRefused, ValueRefused
 from control_plane.request_bodies import parse_json
 from control_plane.upload_token import FILES_COUNT_MAX
@@ -99,6 +99,9 @@ def parse_manifest(parts: Mapping[str, bytes]) -> dict[str, str]:
                 f"the manifest's path {path[:SHOWN_PATH_CHARACTERS_MAX]!r} is a secret of an Onehop server, whose data "
                 "folder lies in the site's; keep it elsewhere, deploy again, and rotate what was sent"
             )
+    if (twins := find_twins(manifest)) is not None:
+        shown = " and ".join(ascii(path[:SHOWN_PATH_CHARACTERS_MAX]) for path in twins)
+        raise ManifestRefused(f"the manifest's paths {shown} are one name in two Unicode forms; deploy one of them")
     return manifest
 
 

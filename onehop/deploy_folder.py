@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from asset_server.manifest import ASSET_BYTES_MAX, validate_manifest_path
+from asset_server.manifest import ASSET_BYTES_MAX, find_twins, validate_manifest_path
 from onehop.data_folder import DataFolder
 from onehop.errors import CommandFailed
 
@@ -97,6 +97,8 @@ def refuse_unfit(files: tuple[FolderFile, ...], *, files_count_max: int) -> None
         problems.append(f"over the {ASSET_BYTES_MAX // 1024 // 1024} MiB that a file may have: {listed}")
     if unfit := [f"{each.path!r} {why}" for each in files if (why := validate_manifest_path(each.path)) is not None]:
         problems.append(f"names that no URL can have: {name_some(unfit)}")
+    if twins := find_twins(each.path for each in files):
+        problems.append(f"one name in two Unicode forms: {' and '.join(map(ascii, twins))}")
     if len(files) > files_count_max:
         fullest = name_some(fullest_folders(files))
         problems.append(f"{len(files)} files, a deployment has at most {files_count_max}; most are in {fullest}")

@@ -52,7 +52,7 @@ def blob_of(tmp_path: Path, asset: Asset) -> Path:
         (b"x", "", "c89c27f28e24f706b72c408fe1d6537a"),
     ],
 )
-def test_asset_key_is_what_clients_compute(content: bytes, extension: str, key: str) -> None:
+def test_10_row_10_asset_key_is_what_clients_compute(content: bytes, extension: str, key: str) -> None:
     assert asset_key(content, extension) == key
 
 

@@ -28,7 +28,8 @@ from asset_server.content_type import CONTENT_TYPES, OCTET_STREAM, content_type_
         ("/a.kmz", "application/vnd.google-earth.kmz"),
     ],
 )
-def test_type_goes_by_the_extension_as_observed_on_pages(path: str, content_type: str) -> None:
+@pytest.mark.pages("7 row 2", "7 row 5", "12 row 31")
+def test_7_row_1_type_goes_by_the_extension_as_observed_on_pages(path: str, content_type: str) -> None:
     assert content_type_of(path) == content_type
 
 
@@ -65,11 +66,12 @@ def test_type_goes_by_the_extension_as_observed_on_pages(path: str, content_type
         ".html",
     ],
 )
-def test_whatever_the_table_lacks_is_octet_stream(name: str) -> None:
+@pytest.mark.pages("7 row 3")
+def test_7_row_1_whatever_the_table_lacks_is_octet_stream(name: str) -> None:
     assert content_type_of(f"/folder.html/{name}") == OCTET_STREAM == "application/octet-stream"
 
 
-def test_case_of_the_extension_does_not_matter() -> None:
+def test_7_row_5_case_of_the_extension_does_not_matter() -> None:
     assert content_type_of("/A.TXT") == content_type_of("/a.txt")
 
 

@@ -1,9 +1,11 @@
+import tracemalloc
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asset_server.blob_file import LINKS_BYTES_MAX
-from asset_server.early_hints import early_hint_links
+from asset_server.early_hints import SCANNED_BYTES_MAX, early_hint_links
 
 PRELOAD = '</a.css>; rel="preload"; as=style'
 
@@ -23,14 +25,15 @@ PRELOAD = '</a.css>; rel="preload"; as=style'
         ("<link rel=preload href=a><p><link rel=preload href=b>", '<a>; rel="preload", <b>; rel="preload"'),
     ],
 )
-def test_links_that_ask_for_an_early_fetch_in_document_order(html: str, value: str) -> None:
+@pytest.mark.pages("6.4 row 6")
+def test_6_4_row_1_links_that_ask_for_an_early_fetch_in_document_order(html: str, value: str) -> None:
     assert early_hint_links(html.encode()) == value
 
 
 @pytest.mark.parametrize(
     "attribute", ["crossorigin", "type=text/css", 'media="print"', "id=x", "data-x", "integrity=x"]
 )
-def test_a_link_with_any_other_attribute_is_left_out(attribute: str) -> None:
+def test_6_4_row_5_a_link_with_any_other_attribute_is_left_out(attribute: str) -> None:
     assert early_hint_links(f"<link rel=preload href=/a.css {attribute}>".encode()) == ""
 
 
@@ -50,7 +53,7 @@ def test_a_link_with_any_other_attribute_is_left_out(attribute: str) -> None:
         "",
     ],
 )
-def test_other_links_are_left_out(html: str) -> None:
+def test_6_4_row_5_other_links_are_left_out(html: str) -> None:
     assert early_hint_links(html.encode()) == ""
 
 
@@ -93,7 +96,7 @@ def test_links_after_text_and_comments_are_found() -> None:
         ("/app/", "https://x.example/", "https://x.example/"),
     ],
 )
-def test_the_first_base_anywhere_resolves_all_hrefs(base: str, href: str, target: str) -> None:
+def test_6_4_row_8_the_first_base_anywhere_resolves_all_hrefs(base: str, href: str, target: str) -> None:
     html = f"<link rel=preload href='{href}'><base target=_top><base href='{base}'><base href='/second/'>"
     assert early_hint_links(html.encode()) == f'<{target}>; rel="preload"'
 
@@ -129,6 +132,35 @@ def test_the_field_is_bounded_and_keeps_whole_links() -> None:
     value = early_hint_links(html.encode())
     assert LINKS_BYTES_MAX - 40 < len(value) <= LINKS_BYTES_MAX
     assert value.endswith('>; rel="preload"')
+
+
+def test_a_page_of_nothing_but_links_costs_no_more_than_the_links_that_fit() -> None:
+    html = b"<link rel=preload href=x>" * 1_000_000
+    tracemalloc.start()
+    try:
+        value = early_hint_links(html)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert value.count("preload") == (LINKS_BYTES_MAX + 2) // len('<x>; rel="preload", ')
+    assert peak_bytes < 3 * SCANNED_BYTES_MAX
+
+
+def test_links_that_ask_for_nothing_take_no_places_away() -> None:
+    html = b"<link rel=preload href=data:,><link rel=stylesheet href=/a.css>" * 1_000
+    assert early_hint_links(html + b"<link rel=preload href=/z>") == '</z>; rel="preload"'
+
+
+def test_a_base_after_more_links_than_fit_still_resolves_them() -> None:
+    html = b"<link rel=preload href=x>" * 1_000 + b"<base href=/b/>"
+    assert early_hint_links(html).startswith('</b/x>; rel="preload", ')
+
+
+def test_what_comes_after_a_megabyte_is_not_read() -> None:
+    padding = b"<p>" + b"x" * SCANNED_BYTES_MAX
+    assert (
+        early_hint_links(b"<link rel=preload href=/a>" + padding + b"<link rel=preload href=/z>").count("preload") == 1
+    )
 
 
 fragments = st.sampled_from(

@@ -41,6 +41,7 @@ def test_2_1_row_3_folder_of_a_page_redirects_to_the_page() -> None:
     assert look_up("/a/", finder("/a.html")) == HtmlRedirect("/a")
 
 
+@pytest.mark.pages("12 row 29")
 def test_2_1_row_4_folder_of_an_ordinary_file_is_not_found() -> None:
     assert look_up("/a/", finder("/a /a.txt")) is None
 
@@ -53,6 +54,7 @@ def test_2_2_row_1b_index_page_redirects_to_its_folder() -> None:
     assert look_up("/a/index.html", finder("/a/index.html /a/index")) == HtmlRedirect("/a/")
 
 
+@pytest.mark.pages("12 row 7")
 def test_2_2_row_1c_page_beside_a_file_of_its_bare_name_is_served() -> None:
     assert look_up("/a.html", finder("/a.html /a")) == served("/a.html")
 
@@ -65,6 +67,7 @@ def test_2_2_row_1d_other_page_redirects_to_its_bare_name() -> None:
     assert look_up("/a.html", finder("/a.html")) == HtmlRedirect("/a")
 
 
+@pytest.mark.pages("12 row 4")
 def test_2_2_row_2_path_ending_in_index_redirects_unconditionally() -> None:
     assert look_up("/a/index", finder("/a/index.html")) == HtmlRedirect("/a/")
     assert look_up("/a/index", finder("")) == HtmlRedirect("/a/")
@@ -82,6 +85,7 @@ def test_2_2_row_5_else_not_found() -> None:
     assert look_up("/a", finder("/b /a/b")) is None
 
 
+@pytest.mark.pages("0 step 7")
 @pytest.mark.parametrize(
     ("path", "answer"),
     [
@@ -125,11 +129,11 @@ def test_corner_case_8_page_without_a_name_in_a_folder_redirects_to_the_folder()
     assert look_up("/d/.html", finder("/d/.html")) == HtmlRedirect("/d/")
 
 
-def test_the_front_page_without_an_index_asks_for_no_page_without_a_name() -> None:
+def test_2_2_the_front_page_without_an_index_asks_for_no_page_without_a_name() -> None:
     assert look_up("/", finder("/.html")) is None
 
 
-def test_dot_segments_hidden_by_an_escaped_slash_are_a_plain_miss() -> None:
+def test_1_row_10_dot_segments_hidden_by_an_escaped_slash_are_a_plain_miss() -> None:
     assert look_up("/../../etc/passwd", finder(MATRIX)) is None
 
 
@@ -147,6 +151,7 @@ def test_3_step_2_the_nearest_404_page_upwards_answers(path: str, files: str, pa
     assert look_up_missing(path, finder(files), not_found_depth=3) == NotFound(asset(page))
 
 
+@pytest.mark.pages("3 row 2")
 def test_3_step_4_without_a_404_page_on_the_way_the_front_page_answers() -> None:
     files = finder("/index.html /docs/404.html")
     assert look_up_missing("/missing.css", files, not_found_depth=2) == served("/index.html")
@@ -193,6 +198,7 @@ def test_the_walk_is_that_of_dropping_segments_one_by_one(path: str, folders: se
         ("/trail ", "", "/trail%20"),
     ],
 )
+@pytest.mark.pages("2.4 row 1", "2.4 row 2", "12 row 9")
 def test_difference_2_location_names_the_path_it_means(path: str, query: str, location: str) -> None:
     assert html_location(path, query) == location
 
@@ -201,6 +207,7 @@ def test_difference_2_location_names_the_path_it_means(path: str, query: str, lo
     "start",
     ["//", "///", "/\\", "\\\\", "/\t/", "/ ", "/%2F", "/%2f%5C", "/%5c", "/%09/", "/\n/", "/\u3000/", "/\xa0/"],
 )
+@pytest.mark.pages("2.4 row 3")
 def test_hardening_35_a_leading_run_that_could_lead_to_another_host_is_one_slash(start: str) -> None:
     assert html_location(f"{start}evil.example/a//b", "") == "/evil.example/a//b"
 

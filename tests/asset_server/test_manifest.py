@@ -16,6 +16,7 @@ from asset_server.manifest import (
     Manifest,
     ManifestCorrupt,
     encode_manifest,
+    find_twins,
     manifest_id,
     path_hash,
     validate_manifest_path,
@@ -217,7 +218,18 @@ def test_hardening_43_names_that_could_escape_are_refused_with_the_reason() -> N
         assert word in reason
 
 
-def test_hardening_43_names_that_differ_in_case_or_unicode_form_are_different_files() -> None:
+@pytest.mark.parametrize("twins", [("/é", "/e\u0301"), ("/a/ﬁ-Å", "/a/ﬁ-\u212b"), ("/K", "/\u212a")])
+def test_hardening_43_difference_28_one_name_in_two_unicode_forms_is_found(twins: tuple[str, str]) -> None:
+    assert find_twins(["/a", *twins, "/b"]) == twins
+    assert find_twins(reversed(twins)) == twins[::-1]
+
+
+def test_hardening_43_names_that_only_look_alike_or_differ_in_case_are_no_twins() -> None:
+    assert find_twins(["/é", "/É", "/e", "/a", "/A", "/ﬁ", "/fi", "/а", "/README", "/readme"]) is None
+
+
+@pytest.mark.pages("1 row 7")
+def test_hardening_43_keys_are_exact_in_case_and_unicode_form() -> None:
     model = {path: Asset(n.to_bytes(16), 0, HTML) for n, path in enumerate(["/é", "/e\u0301", "/É", "/A", "/a"])}
     manifest = Manifest(encode_manifest(model))
     assert {path: manifest.find(path) for path in model} == model

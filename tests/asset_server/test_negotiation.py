@@ -47,7 +47,7 @@ fields = st.lists(elements, max_size=6).map(", ".join).map(str.encode)
         (b"gzip;q=0, gzip", NONE),
     ],
 )
-def test_accept_encoding_table(value: bytes, chosen: Encodings | None) -> None:
+def test_7_row_6_accept_encoding_table(value: bytes, chosen: Encodings | None) -> None:
     assert choose_encoding([value], ENCODINGS_ALL) == chosen
 
 
@@ -61,7 +61,7 @@ def test_only_available_forms_are_chosen() -> None:
     assert choose_encoding([b"br, identity;q=0"], GZIP) is None
 
 
-def test_406_only_if_identity_is_excluded_and_nothing_else_fits() -> None:
+def test_7_row_7_406_only_if_identity_is_excluded_and_nothing_else_fits() -> None:
     assert choose_encoding([b"identity;q=0"], NONE) is None
     assert choose_encoding([b"*;q=0"], NONE) is None
     assert choose_encoding([b"br;q=0"], NONE) == NONE

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asset_server.compiled_rules import RulesUnreadable
+from asset_server.pattern import is_dynamic
 from asset_server.redirects import DYNAMIC_RULES_MAX, STATIC_RULES_MAX, RedirectRules, parse_status, redirect_location
 from asset_server.rule_file import decode_rule_file, summary_lines
 from asset_server.rule_problem import RuleProblem
@@ -34,28 +35,30 @@ def location(text: str, path: str, *, query: str = "", origin: str = ORIGIN) -> 
 # 4.2 grammar
 
 
-def test_empty_lines_and_comments_say_nothing() -> None:
+def test_4_2_row_1_empty_lines_and_comments_say_nothing() -> None:
     assert rules_of("\n# a comment\n   \n\t# another\n") == []
 
 
 @pytest.mark.parametrize(
     "text", ["\ufeff/a /b", "/a /b\r\n", "  /a\t\t/b  ", "/a\u00a0/b", "/a /b # why", "/a /b\t#why"]
 )
-def test_blanks_are_javascripts_and_an_inline_comment_needs_one_before_it(text: str) -> None:
+@pytest.mark.pages("4.2 row 3")
+def test_4_2_row_1_blanks_are_javascripts_and_an_inline_comment_needs_one_before_it(text: str) -> None:
     assert rules_of(text) == [("/a", 302, "/b")]
 
 
-def test_a_hash_without_a_blank_before_it_is_a_fragment() -> None:
+def test_4_2_row_3_a_hash_without_a_blank_before_it_is_a_fragment() -> None:
     assert rules_of("/a /b#c 301") == [("/a", 301, "/b#c")]
 
 
 @pytest.mark.parametrize("separator", ["\x1c", "\x85", "\x00"])
-def test_what_only_python_calls_a_blank_parts_no_words(separator: str) -> None:
+def test_4_2_row_4_what_only_python_calls_a_blank_parts_no_words(separator: str) -> None:
     assert problem_of(f"/a{separator}/b").message.endswith("Got 1.")
 
 
 @pytest.mark.parametrize(("line", "count"), [("/a", 1), ("/a /b 301 x", 4), ("/a q=:q /b 301!", 4), ("/a # /b", 1)])
-def test_a_line_has_two_or_three_tokens(line: str, count: int) -> None:
+@pytest.mark.pages("4.2 row 5")
+def test_4_2_row_4_a_line_has_two_or_three_tokens(line: str, count: int) -> None:
     problem = problem_of(line)
     assert problem == RuleProblem(1, line, f"Expected exactly 2 or 3 whitespace-separated tokens. Got {count}.")
 
@@ -81,11 +84,12 @@ def test_a_line_has_two_or_three_tokens(line: str, count: int) -> None:
         ("/a\x00", "/a"),
     ],
 )
-def test_a_source_is_normalised_as_a_url_path(source: str, normal: str) -> None:
+@pytest.mark.pages("4.2 row 7", "12 row 14")
+def test_4_2_row_6_a_source_is_normalised_as_a_url_path(source: str, normal: str) -> None:
     assert rules_of(f"{source} /to") == [(normal, 302, "/to")]
 
 
-def test_an_absolute_source_is_rejected() -> None:
+def test_4_2_row_6_an_absolute_source_is_rejected() -> None:
     assert "source must be a path" in problem_of("https://a.example/x /to").message
 
 
@@ -102,21 +106,21 @@ def test_an_absolute_source_is_rejected() -> None:
         ("https://:h.example/x", "https://:h.example/x"),
     ],
 )
-def test_a_destination_keeps_query_and_fragment(destination: str, normal: str) -> None:
+def test_4_2_row_8_a_destination_keeps_query_and_fragment(destination: str, normal: str) -> None:
     assert rules_of(f"/:h {destination}") == [("/:h", 302, normal)]
 
 
 @pytest.mark.parametrize(
     "destination", ["to", "http://a.example/", "mailto:a@b.example", "HTTPS://a.example", "https://"]
 )
-def test_a_destination_is_a_path_or_https(destination: str) -> None:
+def test_4_2_row_8_a_destination_is_a_path_or_https(destination: str) -> None:
     assert "must begin with" in problem_of(f"/a {destination}").message
 
 
 @pytest.mark.parametrize(
     "destination", ["https://[::bad/", "https://a<b.example/", "https://h:99999/", "https://:un/x"]
 )
-def test_a_destination_whose_host_is_none_is_rejected(destination: str) -> None:
+def test_difference_22_a_destination_whose_host_is_none_is_rejected(destination: str) -> None:
     assert "isn't a URL" in problem_of(f"/a {destination}").message
 
 
@@ -125,7 +129,7 @@ def test_a_destination_whose_host_is_none_is_rejected(destination: str) -> None:
     [("301", 301), ("301.0", 301), ("301.", 301), ("0x12D", 301), ("0X12d", 301), ("0o455", 301), ("0b100101101", 301),
      ("3.01e2", 301), ("+301", 301), ("0301", 301), ("200", 200), ("303", 303), ("307", 307), ("308", 308)],
 )  # fmt: skip
-def test_a_status_is_whatever_javascript_reads_as_an_allowed_number(text: str, status: int) -> None:
+def test_4_2_row_9_a_status_is_whatever_javascript_reads_as_an_allowed_number(text: str, status: int) -> None:
     assert parse_status(text) == status
 
 
@@ -133,22 +137,23 @@ def test_a_status_is_whatever_javascript_reads_as_an_allowed_number(text: str, s
     "text",
     ["301!", "404", "410", "-301", "+0x12D", "3_01", "٣٠١", "Infinity", "NaN", "301.5", "1e999", "0x", ".", "e2"],
 )
-def test_any_other_status_is_rejected(text: str) -> None:
+@pytest.mark.pages("4.2 row 9")
+def test_4_1_row_4_any_other_status_is_rejected(text: str) -> None:
     assert parse_status(text) is None
     assert f"Got {text}." in problem_of(f"/a /b {text}").message
 
 
-def test_of_duplicates_the_first_counts_also_after_normalisation() -> None:
+def test_4_2_row_10_of_duplicates_the_first_counts_also_after_normalisation() -> None:
     rules, problems = RedirectRules.parse("/q?x=1 /a\n/q /b\n")
     assert [rule.destination for rule in rules.rules] == ["/a"]
     assert problems == [RuleProblem(2, "/q /b", "Ignoring duplicate rule for path /q.")]
 
 
-def test_status_200_leads_to_own_paths_only() -> None:
+def test_4_2_row_11_status_200_leads_to_own_paths_only() -> None:
     assert "200" in problem_of("/a https://b.example/ 200").message
 
 
-def test_a_line_rejected_for_200_with_a_host_still_takes_its_source() -> None:
+def test_4_2_row_13_a_line_rejected_for_200_with_a_host_still_takes_its_source() -> None:
     _, problems = RedirectRules.parse("/a https://b.example/ 200\n/a /b")
     assert problems[1].message == "Ignoring duplicate rule for path /a."
 
@@ -156,14 +161,15 @@ def test_a_line_rejected_for_200_with_a_host_still_takes_its_source() -> None:
 @pytest.mark.parametrize(
     "line", ["/* /index.html 200", "/ /index.html", "/x/ /index 301", "/x/* /y/index.html", "/* /index.html"]
 )
-def test_a_rule_that_would_loop_over_the_index_page_is_rejected(line: str) -> None:
+@pytest.mark.pages("12 row 1")
+def test_4_2_row_12_a_rule_that_would_loop_over_the_index_page_is_rejected(line: str) -> None:
     assert "loop" in problem_of(line).message
 
 
 @pytest.mark.parametrize(
     "line", ["/x /index.html", "/x/* /indexes", "/* /index.html?x", "/* https://a.example/index.html"]
 )
-def test_only_that_loop_is_guessed_at(line: str) -> None:
+def test_4_2_row_12_only_that_loop_is_guessed_at(line: str) -> None:
     assert len(rules_of(line)) == 1
 
 
@@ -171,19 +177,21 @@ def test_only_that_loop_is_guessed_at(line: str) -> None:
 
 
 @pytest.mark.parametrize("destination", ["//evil.com/p", "/..//evil.com", "/\\evil.com", "//"])
-def test_a_destination_that_begins_with_two_slashes_is_rejected(destination: str) -> None:
+@pytest.mark.pages("4.6 row 6", "12 row 11")
+def test_4_5_row_4_difference_8_a_destination_that_begins_with_two_slashes_is_rejected(destination: str) -> None:
     assert "leaves this site" in problem_of(f"/a {destination}").message
 
 
 @pytest.mark.parametrize("source", ["/*/x/*", "/:a/:a", "/*/:splat"])
-def test_a_pattern_that_could_never_match_is_rejected_with_its_reason(source: str) -> None:
+@pytest.mark.pages("12 row 12")
+def test_4_4_row_5_difference_11_a_pattern_that_could_never_match_is_rejected_with_its_reason(source: str) -> None:
     assert source in problem_of(f"{source} /to").message
 
 
 # 4.1, 4.3 limits
 
 
-def test_static_rules_past_the_limit_are_skipped_one_by_one() -> None:
+def test_4_1_row_1_static_rules_past_the_limit_are_skipped_one_by_one() -> None:
     text = "".join(f"/s{number} /t\n" for number in range(STATIC_RULES_MAX + 2)) + "/w/* /t\n"
     rules, problems = RedirectRules.parse(text)
     assert len(rules.rules) == STATIC_RULES_MAX + 1
@@ -191,7 +199,8 @@ def test_static_rules_past_the_limit_are_skipped_one_by_one() -> None:
     assert [problem.line_number for problem in problems] == [None, None]
 
 
-def test_past_the_dynamic_limit_the_rest_of_the_file_is_skipped_and_counted() -> None:
+@pytest.mark.pages("4.3 row 3")
+def test_4_1_row_2_past_the_dynamic_limit_the_rest_of_the_file_is_skipped_and_counted() -> None:
     text = "".join(f"/d{number}/* /t\n" for number in range(DYNAMIC_RULES_MAX + 3)) + "/static /t\n"
     rules, problems = RedirectRules.parse(text)
     assert len(rules.rules) == DYNAMIC_RULES_MAX
@@ -200,26 +209,28 @@ def test_past_the_dynamic_limit_the_rest_of_the_file_is_skipped_and_counted() ->
     assert problem.message.endswith("Skipping remaining 5 lines of file.")
 
 
-def test_after_a_dynamic_line_every_line_counts_as_dynamic() -> None:
+def test_4_3_row_2_after_a_dynamic_line_every_line_counts_as_dynamic() -> None:
     text = "/w/* /t\n" + "".join(f"/s{number} /t\n" for number in range(DYNAMIC_RULES_MAX + 1))
     assert len(RedirectRules.parse(text)[0].rules) == DYNAMIC_RULES_MAX
 
 
 @pytest.mark.parametrize("bad", ["/bad{}/* /x 999", "/dup/* /x", "/bad{}/* to", "/*/{}/* /x", "/bad{}/* //evil.com"])
-def test_a_line_that_fails_after_it_was_counted_still_uses_up_the_limit(bad: str) -> None:
+@pytest.mark.pages("12 row 25")
+def test_4_2_row_13_difference_12_a_line_that_fails_after_it_was_counted_still_uses_up_the_limit(bad: str) -> None:
     bad_lines = "".join(bad.format(number) + "\n" for number in range(10))
     text = "/dup/* /first\n" + bad_lines + "".join(f"/d{number}/* /t\n" for number in range(DYNAMIC_RULES_MAX))
     assert len(RedirectRules.parse(text)[0].rules) == DYNAMIC_RULES_MAX - 10
 
 
 @pytest.mark.parametrize("bad", ["/lonely", "https://a.example/{} /x", "# /c /d"])
-def test_a_line_that_fails_before_it_is_counted_uses_up_nothing(bad: str) -> None:
+def test_4_2_row_13_a_line_that_fails_before_it_is_counted_uses_up_nothing(bad: str) -> None:
     bad_lines = "".join(bad.format(number) + "\n" for number in range(10))
     text = bad_lines + "".join(f"/d{number}/* /t\n" for number in range(DYNAMIC_RULES_MAX))
     assert len(RedirectRules.parse(text)[0].rules) == DYNAMIC_RULES_MAX
 
 
-def test_a_line_over_2000_utf16_units_is_skipped_comment_or_not() -> None:
+@pytest.mark.pages("4.2 row 2")
+def test_4_1_row_3_a_line_over_2000_utf16_units_is_skipped_comment_or_not() -> None:
     assert len(rules_of(f"/{'a' * 1994} /to")) == 1
     for long_line in (f"/{'a' * 1997} /to", f"/{'😀' * 999} /to", f"/a /b #{'c' * 2000}"):
         problem = problem_of(long_line)
@@ -230,14 +241,24 @@ def test_a_line_over_2000_utf16_units_is_skipped_comment_or_not() -> None:
 # 4.3, 4.4 matching
 
 
-def test_plain_rules_before_the_first_wildcard_win_over_the_list() -> None:
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [("/x/*", True), ("/:a", True), ("/a:b", True), ("/:A_1/x", True), ("/:1a", False), ("/:_a", False), ("/a", False)],
+)
+def test_4_3_row_1_a_star_or_a_colon_and_a_letter_make_a_source_dynamic(source: str, expected: bool) -> None:
+    assert is_dynamic(source) is expected
+
+
+@pytest.mark.pages("12 row 15")
+def test_4_3_row_4_plain_rules_before_the_first_wildcard_win_over_the_list() -> None:
     text = "/early/x /table\n/early/* /splat/:splat\n/early/y /late\n"
     assert location(text, "/early/x") == "/table"
     assert location(text, "/early/y") == "/splat/y"
 
 
 @pytest.mark.parametrize(("path", "wanted"), [("/%C3%A9", "/to"), ("/%c3%a9", None), ("/é", None)])
-def test_the_encoded_path_is_matched_verbatim(path: str, wanted: str | None) -> None:
+@pytest.mark.pages("12 row 13")
+def test_4_4_row_1_the_encoded_path_is_matched_verbatim(path: str, wanted: str | None) -> None:
     assert location("/é /to", path) == wanted
 
 
@@ -254,7 +275,8 @@ def test_the_encoded_path_is_matched_verbatim(path: str, wanted: str | None) -> 
         ("/n/:a /x/:ab/:a", "/n/1", "/x/:ab/1"),
     ],
 )
-def test_captured_text_fills_whole_names(text: str, path: str, wanted: str | None) -> None:
+@pytest.mark.pages("12 row 23")
+def test_4_4_row_10_difference_9_captured_text_fills_whole_names(text: str, path: str, wanted: str | None) -> None:
     assert location(text, path) == wanted
 
 
@@ -280,17 +302,19 @@ def test_captured_text_fills_whole_names(text: str, path: str, wanted: str | Non
         ("https://a.pages.localhost/x", "", "https://a.pages.localhost/x"),
     ],
 )
-def test_a_location_is_a_path_of_this_host_or_absolute(destination: str, query: str, wanted: str) -> None:
+@pytest.mark.pages("4.5 row 2", "4.5 row 3")
+def test_4_5_row_1_a_location_is_a_path_of_this_host_or_absolute(destination: str, query: str, wanted: str) -> None:
     assert location(f"/s {destination}", "/s", query=query) == wanted
 
 
-def test_an_absolute_destination_of_the_same_origin_becomes_a_path() -> None:
+@pytest.mark.pages("4.5 row 2")
+def test_4_5_row_1_an_absolute_destination_of_the_same_origin_becomes_a_path() -> None:
     for origin in ("https://a.example", "https://a.example:443"):
         assert location("/s https://A.example/x?y", "/s", origin=origin) == "/x?y"
     assert location("/s https://a.example/x", "/s", origin="https://a.example:8443") == "https://a.example/x"
 
 
-def test_a_placeholder_in_the_destinations_query_makes_it_the_destinations_own() -> None:
+def test_4_4_row_13_a_placeholder_in_the_destinations_query_makes_it_the_destinations_own() -> None:
     assert location("/s/:q /find?q=:q", "/s/x'y", query="?z") == "/find?q=x%27y"
 
 
@@ -298,14 +322,15 @@ def test_a_placeholder_in_the_destinations_query_makes_it_the_destinations_own()
 
 
 @pytest.mark.parametrize("path", ["/old//evil.com", "/old///evil.com/", "/old//"])
-def test_a_splat_that_begins_with_a_slash_stays_on_the_host(path: str) -> None:
+@pytest.mark.pages("12 row 21")
+def test_4_5_row_4_difference_8b_a_splat_that_begins_with_a_slash_stays_on_the_host(path: str) -> None:
     found = location("/old/* /:splat", path)
     assert found is not None
     assert found[:1] == "/"
     assert found[1:2] not in ("/", "\\")
 
 
-def test_captured_text_breaks_out_of_no_host() -> None:
+def test_4_4_row_11_difference_23_captured_text_breaks_out_of_no_host() -> None:
     text = "/h/* https://:splat.example/x"
     assert location(text, "/h/a") == "https://a.example/x"
     for path in ("/h/evil.com/", "/h/evil.com:1", "/h/u@evil.com", "/h/evil.com%2F"):
@@ -329,6 +354,20 @@ def test_no_path_leads_off_the_host_or_into_a_second_header(destination: str, re
         assert found[1:2] not in ("/", "\\")
     else:
         assert found.startswith("https://o.example/")
+
+
+# Difference 26
+
+
+def test_difference_26_a_rule_whose_destination_would_fill_memory_isnt_taken() -> None:
+    text = f"/g/* /{':splat' * 300}\n/g/* /never\n/* /next/:splat\n"
+    assert location(text, "/g/" + "a" * 100) == "/" + "a" * 30_000
+    assert location(text, "/g/" + "a" * 16_000) == "/next/g/" + "a" * 16_000
+
+
+def test_difference_26_more_placeholders_than_any_rule_needs_cost_the_line() -> None:
+    source = "/" + "-".join(f":a{number}" for number in range(101))
+    assert problem_of(f"{source} /x").message == "A path may have 100 placeholders. This one has 101."
 
 
 # Compiled form
@@ -376,7 +415,7 @@ def test_a_line_of_a_megabyte_and_a_hundred_thousand_rules_are_read_through() ->
 # 4.8 messages
 
 
-def test_the_summary_counts_and_names_each_line() -> None:
+def test_4_8_the_summary_counts_and_names_each_line() -> None:
     rules, problems = RedirectRules.parse("/a /b\n/lonely\n")
     assert summary_lines("_redirects", kind="redirect", valid_count=len(rules.rules), problems=problems) == [
         "✨ Parsed 1 valid redirect rule.",

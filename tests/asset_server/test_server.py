@@ -24,6 +24,7 @@ def fields(response: Response) -> dict[str, str]:
     return {name.decode(): value.decode() for name, value in response.headers}
 
 
+@pytest.mark.pages("6.1 row 3", "6.2 row 1", "6.3 row 1")
 def test_6_1_column_200(make_site: MakeSite) -> None:
     site = make_site({"/a.txt": "text"})
     response = site.get("/a.txt")
@@ -38,6 +39,7 @@ def test_6_1_column_200(make_site: MakeSite) -> None:
     }
 
 
+@pytest.mark.pages("6.2 row 4", "12 row 6")
 def test_6_1_column_304_with_difference_4(make_site: MakeSite) -> None:
     site = make_site({"/a.txt": "text"})
     etag = f'"{site.key("/a.txt")}"'
@@ -55,6 +57,7 @@ def test_difference_4_304_has_vary_as_the_200_would(make_site: MakeSite) -> None
         assert fields(response)[name] == fields(whole)[name]
 
 
+@pytest.mark.pages("2.4 row 4", "2.4 row 5")
 def test_6_1_column_308_html(make_site: MakeSite) -> None:
     response = make_site({"/a.html": "x"}).get("/a.html?q=1")
     assert (response.status, response.body) == (308, b"")
@@ -62,6 +65,7 @@ def test_6_1_column_308_html(make_site: MakeSite) -> None:
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307])
+@pytest.mark.pages("4.5 row 5", "4.5 row 7")
 def test_6_1_column_30x_rule(make_site: MakeSite, status: int) -> None:
     response = make_site({}, redirects=f"/old /new {status}").get("/old")
     assert (response.status, response.body) == (status, b"Redirecting to /new")
@@ -73,6 +77,7 @@ def test_6_1_column_30x_rule(make_site: MakeSite, status: int) -> None:
     }
 
 
+@pytest.mark.pages("4.5 row 5")
 def test_6_1_column_30x_rule_not_308(make_site: MakeSite) -> None:
     response = make_site({}, redirects="/old /new 308").get("/old")
     assert (response.status, response.body) == (308, b"")
@@ -90,7 +95,7 @@ def test_6_1_column_404_page(make_site: MakeSite) -> None:
     }
 
 
-def test_6_1_column_404_bare(make_site: MakeSite) -> None:
+def test_6_1_column_404_bare_difference_10(make_site: MakeSite) -> None:
     response = make_site({}).get("/x")
     assert (response.status, response.body) == (404, b"")
     assert fields(response) == ALWAYS | {"cache-control": "no-store", "content-length": "0"}
@@ -98,6 +103,7 @@ def test_6_1_column_404_bare(make_site: MakeSite) -> None:
 
 @pytest.mark.parametrize("method", ["POST", "OPTIONS", "PUT", "DELETE", "TRACE", "get"])
 @pytest.mark.parametrize("path", ["/a.txt", "/does-not-exist"])
+@pytest.mark.pages("6.3 row 3", "3 row 3")
 def test_6_1_column_405_with_difference_3(make_site: MakeSite, method: str, path: str) -> None:
     response = make_site({"/a.txt": "x", "/404.html": "y"}).get(path, method=method)
     assert (response.status, response.body) == (405, b"")
@@ -111,12 +117,14 @@ def test_6_1_column_406(make_site: MakeSite, accepted: str) -> None:
     assert fields(response) == ALWAYS | {"content-length": "0"}
 
 
+@pytest.mark.pages("0 step 3", "6.3 row 4", "4.5 row 6", "12 row 2")
 def test_0_step_2_redirects_win_over_assets_and_methods(make_site: MakeSite) -> None:
     site = make_site({"/a.txt": "x"}, redirects="/a.txt /b")
     assert site.get("/a.txt").status == 302
     assert site.get("/a.txt", method="POST").status == 302
 
 
+@pytest.mark.pages("0 step 5", "4.6 row 1", "4.6 row 2", "4.6 row 3", "4.6 row 5", "12 row 10")
 def test_0_step_4_a_200_rule_changes_the_path_that_is_looked_up(make_site: MakeSite) -> None:
     site = make_site({"/dir/index.html": "dir", "/about.html": "x"}, redirects="/s /dir/ 200\n/t /about.html 200")
     assert site.get("/s").body == b"dir"
@@ -125,16 +133,19 @@ def test_0_step_4_a_200_rule_changes_the_path_that_is_looked_up(make_site: MakeS
     assert site.get("/s", method="POST").status == 405
 
 
+@pytest.mark.pages("4.6 row 2")
 def test_4_6_the_404_walk_starts_from_the_rewritten_path(make_site: MakeSite) -> None:
     site = make_site({"/a/404.html": "in a", "/404.html": "root"}, redirects="/r /a/missing 200")
     assert site.get("/r").body == b"in a"
 
 
+@pytest.mark.pages("4.6 row 4", "5.2 row 4")
 def test_4_6_headers_are_matched_against_the_url_asked_for(make_site: MakeSite) -> None:
     site = make_site({"/dir/index.html": "x"}, redirects="/s /dir/ 200", headers="/s\n  X-A: s\n/dir/\n  X-A: dir")
     assert fields(site.get("/s"))["x-a"] == "s"
 
 
+@pytest.mark.pages("1 row 3", "1 row 4", "1 row 5", "1 row 6")
 def test_0_step_6_the_whole_path_is_decoded_once(make_site: MakeSite) -> None:
     site = make_site({"/dir/index.html": "dir", "/pct%41.html": "pct", "/+.txt": "plus", "/%ff.txt": "raw"})
     assert site.get("/dir%2F").body == b"dir"
@@ -146,12 +157,14 @@ def test_0_step_6_the_whole_path_is_decoded_once(make_site: MakeSite) -> None:
 
 
 @pytest.mark.parametrize("path", ["/a%0d%0ax/index", "/a%0Ax/index.html", "/%0d%0aset-cookie:x/index/"])
-def test_1_line_breaks_never_come_near_a_location(make_site: MakeSite, path: str) -> None:
+@pytest.mark.pages("1 row 11")
+def test_1_difference_20_line_breaks_never_come_near_a_location(make_site: MakeSite, path: str) -> None:
     response = make_site({"/index.html": "x"}).get(path)
     assert response.status in (400, 404)
     assert "location" not in fields(response)
 
 
+@pytest.mark.pages("2.1 row 4")
 def test_difference_7_below_a_plain_file_is_404(make_site: MakeSite) -> None:
     assert make_site({"/a.css": "x"}).get("/a.css/").status == 404
 
@@ -162,6 +175,7 @@ def test_hardening_34_dot_segments_after_decoding_are_a_plain_miss(make_site: Ma
         assert site.get(path).status == 404, path
 
 
+@pytest.mark.pages("3 row 1", "6.2 row 3", "12 row 20")
 def test_3_step_4_single_page_app_answers_200_with_validators(make_site: MakeSite) -> None:
     site = make_site({"/index.html": "app"})
     response = site.get("/some/route.css")
@@ -170,6 +184,7 @@ def test_3_step_4_single_page_app_answers_200_with_validators(make_site: MakeSit
     assert site.get("/other", {"if-none-match": fields(response)["etag"]}).status == 304
 
 
+@pytest.mark.pages("7 row 4")
 def test_3_step_3_a_404_page_has_no_conditionals_ranges_or_hints(make_site: MakeSite) -> None:
     site = make_site({"/404.html": "<link rel=preload href=/a.css>"})
     response = site.get(
@@ -179,15 +194,17 @@ def test_3_step_3_a_404_page_has_no_conditionals_ranges_or_hints(make_site: Make
     assert not {"etag", "link", "accept-ranges"} & fields(response).keys()
 
 
-def test_the_404_page_itself_is_200(make_site: MakeSite) -> None:
+def test_corner_case_3_the_404_page_itself_is_200(make_site: MakeSite) -> None:
     assert make_site({"/404.html": "gone"}).get("/404").status == 200
 
 
 @pytest.mark.parametrize("name", ["authorization", "range"])
+@pytest.mark.pages("6.1 row 1", "12 row 26")
 def test_6_1_cache_control_is_left_out_with_authorization_or_range(make_site: MakeSite, name: str) -> None:
     assert "cache-control" not in fields(make_site({"/a.txt": "text"}).get("/a.txt", {name: "x"}))
 
 
+@pytest.mark.pages("6.1 row 2")
 def test_6_1_a_stored_encoding_says_no_transform(make_site: MakeSite) -> None:
     site = make_site({"/a.txt": LONG})
     encoded = fields(site.get("/a.txt", {"accept-encoding": "gzip"}))
@@ -234,11 +251,13 @@ def test_if_none_match_is_compared_with_the_representation_that_was_selected(mak
 
 
 @pytest.mark.parametrize("value", ["*", 'W/"{}"', '"x", "{}"', '"x",,\tW/"{}" '])
+@pytest.mark.pages("6.2 row 2", "12 row 5")
 def test_difference_1_lists_star_and_weak_tags_are_304(make_site: MakeSite, value: str) -> None:
     site = make_site({"/a.txt": "text"})
     assert site.get("/a.txt", {"if-none-match": value.format(site.key("/a.txt"))}).status == 304
 
 
+@pytest.mark.pages("6.2 row 5")
 def test_6_2_if_modified_since_is_ignored(make_site: MakeSite) -> None:
     site = make_site({"/a.txt": "text"})
     date = "Fri, 01 Jan 2100 00:00:00 GMT"
@@ -246,11 +265,13 @@ def test_6_2_if_modified_since_is_ignored(make_site: MakeSite) -> None:
     assert site.get("/a.txt", {"if-modified-since": date, "if-none-match": '"x"'}).status == 200
 
 
+@pytest.mark.pages("6.2 row 5")
 def test_6_2_if_match_is_ignored(make_site: MakeSite) -> None:
     site = make_site({"/a.txt": "text"})
     assert site.get("/a.txt", {"if-match": '"x"'}).status == 200
 
 
+@pytest.mark.pages("6.2 row 6")
 def test_difference_5_a_range_is_206(make_site: MakeSite) -> None:
     site = make_site({"/a.txt": "0123456789"})
     response = site.get("/a.txt", {"range": "bytes=2-4"})
@@ -302,6 +323,45 @@ def test_difference_5_several_ranges_are_multipart(make_site: MakeSite) -> None:
     assert "content-range" not in fields(response)
 
 
+def test_difference_5_a_boundary_is_that_of_its_body_and_the_same_each_time(make_site: MakeSite) -> None:
+    site = make_site({"/a.txt": "a" * 500, "/b.txt": "b" * 500})
+    answers = [site.get(path, {"range": "bytes=1-2, -3"}) for path in ("/a.txt", "/b.txt", "/a.txt")]
+    boundaries = [fields(answer)["content-type"].partition("boundary=")[2] for answer in answers]
+    assert boundaries[0] == boundaries[2] != boundaries[1]
+    # Who has seen one boundary can't write it into a file, and have its part end where the file's author likes.
+    known = make_site({"/c.txt": f"--{boundaries[0]}--" + "c" * 500}).get("/c.txt", {"range": "bytes=0-99, -3"})
+    assert fields(known)["content-type"].partition("boundary=")[2] not in boundaries
+
+
+@pytest.mark.parametrize("value", ["bytes=0-0", "bytes=1-2, -3", "bytes=9999-"])
+def test_hardening_39_a_head_with_a_range_is_that_of_the_whole(make_site: MakeSite, value: str) -> None:
+    site = make_site({"/a.txt": "a" * 500})
+    head, whole = site.get("/a.txt", {"range": value}, method="HEAD"), fields(site.get("/a.txt"))
+    del whole["cache-control"]  # 6.1: left out with Range
+    assert (head.status, head.body, fields(head)) == (200, b"", whole)  # RFC 9110 14.2: a range is a GET's
+
+
+APP_HEADERS = "/assets/*\n  Cache-Control: public, max-age=31536000, immutable\n  X-A: b"
+
+
+def test_difference_19_a_front_page_is_never_kept_for_ever_under_a_missing_files_name(make_site: MakeSite) -> None:
+    site = make_site({"/index.html": "app", "/assets/app.1.js": "js"}, headers=APP_HEADERS)
+    there, missing = fields(site.get("/assets/app.1.js")), fields(site.get("/assets/app.0.js"))
+    assert there["cache-control"] == "public, max-age=31536000, immutable"
+    assert (missing["cache-control"], missing["x-a"]) == ("public, max-age=0, must-revalidate", "b")
+    revalidated = site.get("/assets/app.0.js", {"if-none-match": missing["etag"]})
+    assert (revalidated.status, fields(revalidated)["cache-control"]) == (304, missing["cache-control"])
+
+
+def test_difference_19_any_other_cache_control_and_the_front_page_itself_are_the_sites(make_site: MakeSite) -> None:
+    site = make_site({"/index.html": "app"}, headers=f"{APP_HEADERS}\n/r/*\n Cache-Control: max-age=60")
+    assert fields(site.get("/r/missing"))["cache-control"] == "max-age=60"
+    own = make_site({"/index.html": "app"}, headers="/*\n Cache-Control: immutable")
+    for target in ("/", "/some/route", "/a.page.html"):  # what a route of the app shows is its front page by right
+        assert fields(own.get(target))["cache-control"] == "immutable", target
+    assert fields(own.get("/app.js"))["cache-control"] != "immutable"
+
+
 def test_304_comes_before_range(make_site: MakeSite) -> None:
     assert make_site({"/a.txt": "text"}).get("/a.txt", {"range": "bytes=0-0", "if-none-match": "*"}).status == 304
 
@@ -322,6 +382,7 @@ def test_304_comes_before_range(make_site: MakeSite) -> None:
         ("/kept.js", {}),
     ],
 )
+@pytest.mark.pages("6.3 row 2")
 def test_hardening_39_head_is_get_without_the_body(make_site: MakeSite, target: str, headers: dict[str, str]) -> None:
     site = make_site(
         {"/a.txt": LONG, "/index.html": "<link rel=preload href=/a.css>", "/p.html": "p", "/x/404.html": LONG},
@@ -333,7 +394,8 @@ def test_hardening_39_head_is_get_without_the_body(make_site: MakeSite, target: 
     assert (head.status, head.headers, head.body) == (got.status, got.headers, b"")
 
 
-def test_6_4_link_comes_with_the_first_answer_before_header_rules(make_site: MakeSite) -> None:
+@pytest.mark.pages("6.4 row 2", "6.4 row 3", "6.4 row 4", "6.4 row 7", "12 row 27")
+def test_6_4_difference_18_link_comes_with_the_first_answer_before_header_rules(make_site: MakeSite) -> None:
     files = {"/index.html": "<link rel=preload href=/a.css as=style>", "/a.txt": "<link rel=preload href=/a.css>"}
     link = '</a.css>; rel="preload"; as=style'
     site = make_site(files)
@@ -345,6 +407,7 @@ def test_6_4_link_comes_with_the_first_answer_before_header_rules(make_site: Mak
     assert "link" not in fields(make_site(files, headers="/\n  ! Link").get("/"))
 
 
+@pytest.mark.pages("5.3 row 6", "0 step 10")
 def test_5_3_header_rules_apply_to_every_status_below_500(make_site: MakeSite) -> None:
     site = make_site({"/a.txt": "text", "/p.html": "p"}, headers="/*\n  X-A: b", redirects="/old /new")
     for response in (
@@ -360,19 +423,21 @@ def test_5_3_header_rules_apply_to_every_status_below_500(make_site: MakeSite) -
         assert fields(response)["x-a"] == "b", response.status
 
 
+@pytest.mark.pages("12 row 18")
 def test_0_step_11_a_404_is_no_store_whatever_the_rules_say(make_site: MakeSite) -> None:
     site = make_site({"/404.html": "gone"}, headers="/*\n  Cache-Control: public, max-age=31536000, immutable")
     assert fields(site.get("/assets/app.123.js"))["cache-control"] == "no-store"
     assert "immutable" in fields(site.get("/404"))["cache-control"]
 
 
+@pytest.mark.pages("12 row 19")
 def test_6_2_an_etag_of_the_rules_is_shown_but_not_compared(make_site: MakeSite) -> None:
     site = make_site({"/a.txt": "text"}, headers='/*\n  ETag: "mine"')
     assert fields(site.get("/a.txt"))["etag"] == '"mine"'
     assert site.get("/a.txt", {"if-none-match": '"mine"'}).status == 200
 
 
-def test_rules_cannot_mix_the_forms_up(make_site: MakeSite) -> None:
+def test_difference_21_rules_cannot_mix_the_forms_up(make_site: MakeSite) -> None:
     """A site may add to Vary or take it away: caches still learn that Accept-Encoding matters."""
     for rule in ("Vary: Origin", "! Vary"):
         head = fields_joined(make_site({"/a.txt": LONG}, headers=f"/*\n  {rule}").get("/a.txt"), "vary")
@@ -385,7 +450,9 @@ def fields_joined(response: Response, name: str) -> str:
     return ", ".join(value.decode() for key, value in response.headers if key.decode() == name)
 
 
-def test_a_site_that_names_its_own_content_encoding_gets_its_bytes_as_they_are(make_site: MakeSite) -> None:
+def test_difference_21_a_site_that_names_its_own_content_encoding_gets_its_bytes_as_they_are(
+    make_site: MakeSite,
+) -> None:
     site = make_site({"/a.txt": LONG}, headers="/*\n  Content-Encoding: x-own")
     response = site.get("/a.txt", {"accept-encoding": "br, gzip"})
     assert response.body == LONG.encode()
@@ -393,9 +460,35 @@ def test_a_site_that_names_its_own_content_encoding_gets_its_bytes_as_they_are(m
     assert fields(response)["etag"] == f'"{site.key("/a.txt")}"'
 
 
-def test_rules_cannot_change_the_length(make_site: MakeSite) -> None:
+def test_difference_25_rules_cannot_change_the_length(make_site: MakeSite) -> None:
     response = make_site({"/a.txt": "text"}, headers="/*\n  Content-Length: 1").get("/a.txt")
     assert fields(response)["content-length"] == "4"
+
+
+def test_1_row_2_rules_match_the_encoded_path_verbatim_and_never_the_query(make_site: MakeSite) -> None:
+    site = make_site({"/index.html": "x"}, redirects="/old /new\n/w/* /v/:splat", headers="/old\n  X-Old: 1")
+    for target in ("/old", "/old?a=b", "/old?"):
+        assert fields(site.get(target))["x-old"] == "1"
+        assert site.get(target).status == 302
+    for target in ("/Old", "/%6fld", "/x?/old"):
+        assert "x-old" not in fields(site.get(target))
+        assert site.get(target).status == 200
+    assert fields(site.get("/w/a%2Fb?/w/c"))["location"] == "/v/a%2Fb?/w/c"
+
+
+def test_12_row_33_a_kept_asset_is_found_by_its_path_whatever_the_query(make_site: MakeSite) -> None:
+    site = make_site({"/404.html": "gone"}, kept={"/old.css": "old"})
+    assert site.get("/old.css?v=3").body == site.get("/old.css").body == b"old"
+
+
+def test_12_row_34_a_header_rule_for_the_404_page_never_affects_a_404(make_site: MakeSite) -> None:
+    site = make_site({"/404.html": "gone"}, headers="/404.html\n  X-A: 1\n/404\n  X-B: 1")
+    assert not {"x-a", "x-b"} & fields(site.get("/missing")).keys()
+
+
+def test_12_row_36_a_rule_above_everything_shadows_every_file(make_site: MakeSite) -> None:
+    site = make_site({"/index.html": "front", "/a.txt": "a"}, redirects="/* / 200")
+    assert site.get("/a.txt").body == site.get("/missing").body == b"front"
 
 
 PREVIEW_ANSWERS = [
@@ -413,7 +506,7 @@ PREVIEW_ANSWERS = [
 
 
 @pytest.mark.parametrize(("target", "headers", "status"), PREVIEW_ANSWERS)
-def test_hardening_84_preview_hosts_are_noindex_on_every_answer(
+def test_difference_17_hardening_84_preview_hosts_are_noindex_on_every_answer(
     make_site: MakeSite, target: str, headers: dict[str, str], status: int
 ) -> None:
     site = make_site(
@@ -433,11 +526,13 @@ def test_hardening_84_a_bare_404_of_a_preview_is_noindex(make_site: MakeSite) ->
     assert fields(make_site({}).get("/x", is_preview=True))["x-robots-tag"] == "noindex"
 
 
+@pytest.mark.pages("6.1 row 6")
 def test_6_1_noindex_is_the_sites_to_remove(make_site: MakeSite) -> None:
     site = make_site({"/a.txt": "x"}, headers="/*\n  ! X-Robots-Tag")
     assert "x-robots-tag" not in fields(site.get("/a.txt", is_preview=True))
 
 
+@pytest.mark.pages("8")
 def test_difference_16_a_replaced_asset_is_still_answered(make_site: MakeSite) -> None:
     site = make_site({"/index.html": "app", "/404.html": "gone"}, kept={"/app.1.js": "old"}, headers="/*\n  X-A: b")
     response = site.get("/app.1.js")
@@ -449,6 +544,7 @@ def test_difference_16_a_replaced_asset_is_still_answered(make_site: MakeSite) -
     assert site.get("/app.1.js", {"if-none-match": head["etag"]}).status == 304
 
 
+@pytest.mark.pages("0 step 8", "3 step 1")
 def test_difference_16_the_new_deployment_goes_first(make_site: MakeSite) -> None:
     assert make_site({"/a.js": "new"}, kept={"/a.js": "old"}).get("/a.js").body == b"new"
     assert make_site({"/a.html": "new"}, kept={"/a": "old"}).get("/a").body == b"new"

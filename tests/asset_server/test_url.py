@@ -33,16 +33,16 @@ targets = st.lists(ODD_PIECES, max_size=10).map(lambda pieces: f"/{''.join(piece
         (b"/a/.hidden", "/a/.hidden"),
     ],
 )
-def test_dot_segments_vanish_and_backslashes_are_slashes(target: bytes, path: str) -> None:
+def test_1_row_1_dot_segments_vanish_and_backslashes_are_slashes(target: bytes, path: str) -> None:
     assert parse_target(target).path == path
 
 
 @pytest.mark.parametrize("target", [b"/..%2f..%2fetc", b"/%5c..", b"/%252e", b"/%252e%252e/x", b"/a;x/b", b"/+a+b"])
-def test_what_only_decoding_would_reveal_stays_as_it_is(target: bytes) -> None:
+def test_1_row_10_what_only_decoding_would_reveal_stays_as_it_is(target: bytes) -> None:
     assert parse_target(target) == Target(target.decode(), "")
 
 
-def test_raw_non_ascii_and_spaces_are_encoded_in_upper_case() -> None:
+def test_1_row_1_raw_non_ascii_and_spaces_are_encoded_in_upper_case() -> None:
     assert parse_target("/é ü".encode()).path == "/%C3%A9%20%C3%BC"
 
 
@@ -55,12 +55,12 @@ def test_the_path_percent_encode_set_is_encoded_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("path", ["/%c3%a9", "/%C3%a9", "/%zz", "/100%", "/%41"])
-def test_existing_escapes_keep_their_letter_case_even_malformed_ones(path: str) -> None:
+def test_1_row_1_existing_escapes_keep_their_letter_case_even_malformed_ones(path: str) -> None:
     assert parse_target(path.encode()).path == path
 
 
 @pytest.mark.parametrize("path", ["//about", "//host/x", "/dir//", "/a//b"])
-def test_doubled_slashes_are_kept_and_begin_no_host(path: str) -> None:
+def test_1_row_9_doubled_slashes_are_kept_and_begin_no_host(path: str) -> None:
     assert parse_target(path.encode()).path == path
 
 
@@ -81,7 +81,7 @@ def test_a_query_is_encoded_by_the_special_query_set(target: bytes, query: str) 
     assert parse_target(target).query == query
 
 
-def test_a_fragment_is_cut() -> None:
+def test_1_row_1_a_fragment_is_cut() -> None:
     assert parse_target(b"/a?b#c?d") == Target("/a", "?b")
 
 
@@ -126,14 +126,16 @@ def test_no_normal_path_has_a_dot_segment_or_leaves_the_root(target: bytes) -> N
         ("/..%2f..%2fetc", "/../../etc"),
     ],
 )
-def test_the_whole_path_is_decoded_once(path: str, decoded: str) -> None:
+@pytest.mark.pages("1 row 4", "1 row 5", "1 row 6")
+def test_1_row_3_the_whole_path_is_decoded_once(path: str, decoded: str) -> None:
     assert decode_path(path) == decoded
 
 
 @pytest.mark.parametrize(
     "path", ["/%ff", "/%zz", "/100%", "/%C3%A9%zz", "/%c0%ae", "/%ed%a0%80", "/%2", "/%F4%90%80%80"]
 )
-def test_one_bad_escape_leaves_the_whole_path_undecoded(path: str) -> None:
+@pytest.mark.pages("12 row 30")
+def test_1_row_3_one_bad_escape_leaves_the_whole_path_undecoded(path: str) -> None:
     assert decode_path(path) == path
 
 

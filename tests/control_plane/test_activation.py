@@ -24,6 +24,7 @@ def alias(slug: str) -> str:
     return f"{slug}.{PRODUCTION}"
 
 
+@pytest.mark.pages("11 row 1", "11 row 6")
 async def test_pages_api_6_9_no_branch_or_the_production_branch_is_production(api: Api) -> None:
     await api.create()
     assert (await api.deploy(V1))["environment"] == "production"
@@ -32,6 +33,7 @@ async def test_pages_api_6_9_no_branch_or_the_production_branch_is_production(ap
     assert api.paths(PRODUCTION) == hashes_of(V2)
 
 
+@pytest.mark.pages("11 row 3")
 async def test_pages_api_6_9_another_branch_is_a_preview_with_its_own_and_its_branchs_host(api: Api) -> None:
     await api.create()
     deployment = await api.deploy(V1, branch="feat/x")
@@ -41,6 +43,7 @@ async def test_pages_api_6_9_another_branch_is_a_preview_with_its_own_and_its_br
     assert api.route(PRODUCTION) is None
 
 
+@pytest.mark.pages("12 row 32")
 async def test_hardening_84_only_production_is_no_preview(api: Api) -> None:
     await api.create()
     deployment = await api.deploy(V1)
@@ -49,7 +52,7 @@ async def test_hardening_84_only_production_is_no_preview(api: Api) -> None:
     assert [route is not None and route.is_preview for route in routes] == [False, True, True]
 
 
-async def test_a_deployments_own_host_never_changes(api: Api) -> None:
+async def test_pages_11_row_2_a_deployments_own_host_never_changes(api: Api) -> None:
     await api.create()
     first = await api.deploy(V1)
     before = api.route(host_of(first["url"]))

@@ -94,7 +94,7 @@ async def test_an_upload_that_cannot_be_read_is_refused_for_good(api: Api, uploa
     assert answer.code % 256 != 0
 
 
-async def test_a_file_over_25_mib_is_refused(api: Api) -> None:
+async def test_pages_10_row_2_a_file_over_25_mib_is_refused(api: Api) -> None:
     answer = await api.call("POST", UPLOAD, [asset("0" * 32, bytes(26_214_401))], token=await begun(api))
     assert (answer.status, "26214400" in answer.message) == (400, True)
 

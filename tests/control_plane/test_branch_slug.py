@@ -3,6 +3,7 @@
 import re
 from hashlib import sha256
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,14 +23,15 @@ def test_a_short_branch_is_its_own_slug() -> None:
     assert first("dev") == "dev"
 
 
-def test_case_is_lowered_and_every_other_character_becomes_a_dash() -> None:
+def test_pages_11_row_4_case_is_lowered_and_every_other_character_becomes_a_dash() -> None:
     assert first("Feature/New_Thing.2") == "feature-new-thing-2"
 
 
-def test_dashes_at_the_ends_go_and_runs_within_stay() -> None:
+def test_pages_11_row_4_dashes_at_the_ends_go_and_runs_within_stay() -> None:
     assert first("--a//b--") == "a--b"
 
 
+@pytest.mark.pages("11 row 5")
 def test_difference_13_a_long_branch_is_cut_to_21_and_ends_in_its_hash() -> None:
     branch = "janpio-driver/adapters-tracing-and-metrics"
     assert first(branch) == f"janpio-driver-adapter-{hash_of(branch)}"
@@ -59,7 +61,7 @@ def test_a_branch_without_any_letter_is_told_before_the_build_too() -> None:
     assert first("///") == first("///") != first("//")
 
 
-def test_a_slug_never_begins_with_the_prefix_that_dns_reserves() -> None:
+def test_difference_15b_a_slug_never_begins_with_the_prefix_that_dns_reserves() -> None:
     assert first("xn--caf-dma") == f"xn-caf-dma-{hash_of('xn--caf-dma')}"
     assert first("xn--") == "xn"
 

@@ -78,7 +78,8 @@ async def test_an_empty_site_is_a_site(api: Api) -> None:
     assert api.route("example.pages.test") is not None
 
 
-async def test_paths_keep_their_case_and_characters(api: Api) -> None:
+@pytest.mark.pages("10 row 11")
+async def test_pages_1_row_8_paths_keep_their_case_and_characters(api: Api) -> None:
     await api.create()
     files = {"/naïve file %20#?.txt": b"1", "/A.TXT": b"2", "/a.txt": b"3", "/.well-known/x": b"4"}
     await api.deploy(files)
@@ -138,6 +139,20 @@ async def test_hardening_43_45_a_path_that_is_no_files_is_refused_by_name(api: A
     assert (answer.status, repr(path)[1:20] in answer.message, api.hosts()) == (400, True, 0)
 
 
+async def test_hardening_43_difference_28_one_name_in_two_unicode_forms_is_refused_with_both_named(api: Api) -> None:
+    await api.create()
+    files = {"/é.html": b"1", "/e\u0301.html": b"2"}
+    await api.upload(files, await api.upload_token())
+    answer = await api.call(
+        "POST",
+        "/example/deployments",
+        content=form_of({"manifest": json.dumps(hashes_of(files))}),
+        headers={"content-type": f"multipart/form-data; boundary={BOUNDARY}"},
+    )
+    assert (answer.status, api.hosts()) == (400, 0)
+    assert "'/\\xe9.html' and '/e\\u0301.html'" in answer.message
+
+
 @pytest.mark.parametrize(
     "manifest",
     [
@@ -153,7 +168,7 @@ def test_a_manifest_of_another_shape_is_refused(manifest: str) -> None:
     assert refused.value.status == 400
 
 
-async def test_bad_rule_lines_are_in_the_log_and_the_deploy_succeeds(api: Api) -> None:
+async def test_pages_4_8_bad_rule_lines_are_in_the_log_and_the_deploy_succeeds(api: Api) -> None:
     await api.create()
     deployment = await api.deploy(FILES, _redirects="/old /new 999\n/a /b\n", _headers="/x\n  no colon here\n")
     log = (await api.call("GET", f"/example/deployments/{deployment['id']}/history/logs")).result["data"]
@@ -167,7 +182,7 @@ async def test_a_rule_file_in_no_encoding_is_read_as_far_as_it_goes(api: Api) ->
     assert (await api.deploy(FILES, _redirects=b"\xff\xfe\0/a /b\n"))["id"]
 
 
-async def test_a_static_deploy_with_routes_json_says_that_it_is_not_used(api: Api) -> None:
+async def test_pages_9_row_5_a_static_deploy_with_routes_json_says_that_it_is_not_used(api: Api) -> None:
     await api.create()
     deployment = await api.deploy(FILES, _routes__dot__json="{}")
     log = (await api.call("GET", f"/example/deployments/{deployment['id']}/history/logs")).result["data"]

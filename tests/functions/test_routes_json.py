@@ -35,7 +35,8 @@ def refusal(**members: object) -> str:
         ("/ex/*", ["/ex/a"], ["/%65x/a", "//ex/a"]),
     ],
 )
-def test_a_rule_matches_what_the_table_says(rule: str, matched: list[str], missed: list[str]) -> None:
+@pytest.mark.pages("9 row 7")
+def test_9_row_2_a_rule_matches_what_the_table_says(rule: str, matched: list[str], missed: list[str]) -> None:
     included, excluded = routes([rule]), routes(["/*"], [rule])
     for path in matched:
         assert included.matches(path)
@@ -45,20 +46,20 @@ def test_a_rule_matches_what_the_table_says(rule: str, matched: list[str], misse
         assert excluded.matches(path)
 
 
-def test_exclude_beats_include_however_specific() -> None:
+def test_9_row_1_exclude_beats_include_however_specific() -> None:
     assert not routes(["/a/b/c"], ["/a/*"]).matches("/a/b/c")
 
 
-def test_what_neither_names_is_an_asset() -> None:
+def test_9_row_1_what_neither_names_is_an_asset() -> None:
     assert not routes(["/api/*"], ["/x"]).matches("/page")
 
 
-def test_without_a_file_everything_goes_to_the_function() -> None:
+def test_9_row_6_without_a_file_everything_goes_to_the_function() -> None:
     assert RoutesJson.everything().matches("/any/thing")
 
 
 @pytest.mark.parametrize("version", [0, 2, "1", None, True, 1.5])
-def test_the_version_is_the_number_1(version: object) -> None:
+def test_9_row_8_the_version_is_the_number_1(version: object) -> None:
     assert "version" in refusal(version=version)
 
 
@@ -67,49 +68,49 @@ def test_the_number_1_may_be_written_as_any_number() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '"x"'])
-def test_it_is_a_json_object(text: str) -> None:
+def test_9_row_8_it_is_a_json_object(text: str) -> None:
     with pytest.raises(RoutesJsonRefused, match=r"JSON|object"):
         RoutesJson.parse(text)
 
 
-def test_include_and_exclude_are_lists_of_text() -> None:
+def test_9_row_8_include_and_exclude_are_lists_of_text() -> None:
     assert "lists" in refusal(include="/*")
     assert "lists" in refusal(exclude=None)
     assert "text" in refusal(include=["/*", 5])
 
 
-def test_it_includes_something() -> None:
+def test_9_row_8_it_includes_something() -> None:
     assert "at least one" in refusal(include=[])
 
 
-def test_at_most_100_rules_in_all() -> None:
+def test_9_row_8_at_most_100_rules_in_all() -> None:
     rules = [f"/{number}" for number in range(100)]
     assert routes(rules[:60], rules[60:]).matches("/59")
     assert "101" in refusal(include=rules, exclude=["/x"])
 
 
-def test_a_rule_has_at_most_100_utf16_units() -> None:
+def test_9_row_8_a_rule_has_at_most_100_utf16_units() -> None:
     assert routes(["/" + "a" * 99]).matches("/" + "a" * 99)
     assert "over 100" in refusal(include=["/" + "a" * 100])
     assert "over 100" in refusal(exclude=["/" + "😀" * 50])
 
 
-def test_a_rule_begins_with_a_slash() -> None:
+def test_9_row_8_a_rule_begins_with_a_slash() -> None:
     assert "'api'" in refusal(include=["/*", "api"])
 
 
 @pytest.mark.parametrize("rules", [["/*", "/a"], ["/api/*", "/api/x"], ["/api/x/*", "/api/*"], ["/a/*", "/a/"]])
-def test_rules_of_one_list_do_not_overlap(rules: list[str]) -> None:
+def test_9_row_8_rules_of_one_list_do_not_overlap(rules: list[str]) -> None:
     assert "covers" in refusal(include=rules)
     assert "covers" in refusal(exclude=rules)
 
 
 @pytest.mark.parametrize("rules", [["/api", "/api/*"], ["/api/*", "/apix"], ["/a*", "/ab"]])
-def test_a_rule_beside_its_folder_is_no_overlap(rules: list[str]) -> None:
+def test_9_row_8_a_rule_beside_its_folder_is_no_overlap(rules: list[str]) -> None:
     assert routes(rules, rules).include == tuple(rules)
 
 
-def test_the_first_failure_is_the_one_that_is_told() -> None:
+def test_9_row_8_the_first_failure_is_the_one_that_is_told() -> None:
     assert "version" in refusal(version=2, include="x", exclude=["bad"])
     assert "at least one" in refusal(include=[], exclude=["bad"])
     assert "over 100" in refusal(include=["bad"], exclude=["/" + "a" * 100])

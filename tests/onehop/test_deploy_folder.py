@@ -28,23 +28,25 @@ def test_paths_begin_with_a_slash_and_keep_their_case(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["_headers", "_redirects", "_routes.json", "_worker.js", "functions/a.js", ".wrangler/x"]
 )
-def test_what_steers_is_left_out_at_the_root_only(tmp_path: Path, name: str) -> None:
+@pytest.mark.pages("10 row 8")
+def test_pages_10_row_3_what_steers_is_left_out_at_the_root_only(tmp_path: Path, name: str) -> None:
     make(tmp_path, name, f"sub/{name}")
     assert paths_of(tmp_path) == [f"/sub/{name}"]
 
 
 @pytest.mark.parametrize("name", [".DS_Store", "node_modules/a/b.js", ".git/HEAD"])
-def test_clutter_is_left_out_anywhere(tmp_path: Path, name: str) -> None:
+def test_pages_10_row_4_clutter_is_left_out_anywhere(tmp_path: Path, name: str) -> None:
     assert paths_of(make(tmp_path, "a.txt", name, f"sub/deep/{name}")) == ["/a.txt"]
 
 
-def test_globs_do_not_reach_below_a_dot_folder() -> None:
+def test_pages_10_row_6_globs_do_not_reach_below_a_dot_folder() -> None:
     assert is_left_out("/sub", "node_modules")
     assert not is_left_out("/.cache", "node_modules")
     assert not is_left_out("/.cache/sub", ".DS_Store")
 
 
-def test_dotfiles_are_sent(tmp_path: Path) -> None:
+@pytest.mark.pages("12 row 35")
+def test_pages_10_row_5_dotfiles_are_sent(tmp_path: Path) -> None:
     assert paths_of(make(tmp_path, ".well-known/security.txt", ".hidden")) == ["/.hidden", "/.well-known/security.txt"]
 
 
@@ -80,7 +82,8 @@ def test_worker_folder_is_refused_since_it_needs_a_bundler(tmp_path: Path) -> No
         read_folder(make(tmp_path, "_worker.js/index.js"))
 
 
-def test_link_inside_the_folder_counts_as_what_it_leads_to(tmp_path: Path) -> None:
+@pytest.mark.pages("12 row 35")
+def test_pages_10_row_7_link_inside_the_folder_counts_as_what_it_leads_to(tmp_path: Path) -> None:
     make(tmp_path, "real/a.txt")
     (tmp_path / "linked").symlink_to("real")
     (tmp_path / "b.txt").symlink_to("real/a.txt")
@@ -141,7 +144,7 @@ def test_files_over_the_limit_are_all_named_at_once(tmp_path: Path) -> None:
     assert "fits" not in str(refused.value)
 
 
-def test_too_many_files_are_refused_and_the_fullest_folder_named(tmp_path: Path) -> None:
+def test_pages_10_row_1_too_many_files_are_refused_and_the_fullest_folder_named(tmp_path: Path) -> None:
     make(tmp_path, *(f"cache/{number}" for number in range(9)), "index.html")
     with pytest.raises(FolderRefused, match=r"10 files.*at most 9.*/cache \(9\)"):
         read_folder(tmp_path, files_count_max=9)
@@ -175,3 +178,11 @@ def test_a_link_out_of_the_folder_is_followed_only_when_asked(tmp_path: Path) ->
     followed = read_folder(folder, follow_links=True)
     assert [each.path for each in followed.files] == ["/index.html", "/shared.js"]
     assert followed.warnings == ()
+
+
+def test_one_name_in_two_unicode_forms_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    make(tmp_path, "é.txt", "e\u0301.txt")
+    if len(list(tmp_path.iterdir())) < 2:
+        pytest.skip("this file system takes both forms for one name")
+    with pytest.raises(FolderRefused, match=r"two Unicode forms: '/e\\u0301\.txt' and '/\\xe9\.txt'"):
+        read_folder(tmp_path)

@@ -52,6 +52,7 @@ class BuiltEdge:
         *,
         is_preview: bool = False,
         function_routes: bytes | None = None,
+        redirects: bytes = b"",
         site_no: int = 1,
     ) -> Pipeline:
         keys = {path: asset_key(content, extension_of(path)) for path, content in files.items()}
@@ -59,7 +60,7 @@ class BuiltEdge:
         self.blobs.put_many(uploads, scope=str(site_no))
         claim = self.blobs.claim(keys.items(), scope=str(site_no))
         assert not claim.refusals
-        encoded = encode_manifest(claim.assets, function_routes=function_routes or b"")
+        encoded = encode_manifest(claim.assets, redirects=redirects, function_routes=function_routes or b"")
         function = "F" * 22 if function_routes is not None else None
         pipeline = Pipeline(site_no, manifest_id(encoded), function=function, is_preview=is_preview)
         with self.store.write() as transaction:

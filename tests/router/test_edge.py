@@ -69,7 +69,8 @@ def test_head_is_get_without_the_body(site: BuiltEdge, target: str) -> None:
     assert (head.status, head.headers, bytes(head.body)) == (got.status, got.headers, b"")
 
 
-def test_a_function_route_says_503_and_the_assets_are_served(site: BuiltEdge) -> None:
+@pytest.mark.pages("4.7")
+def test_pages_0_step_1_a_function_route_says_503_and_the_assets_are_served(site: BuiltEdge) -> None:
     routes = RoutesJson.parse('{"version":1,"include":["/api/*"],"exclude":[]}').encode()
     site.publish("f.pages.test", {"/index.html": b"page"}, function_routes=routes)
     assert site.get("f.pages.test").body == b"page"
@@ -110,12 +111,33 @@ def test_hardening_59_whichever_byte_of_a_manifest_flips_the_answer_is_500(tmp_p
 def test_hardening_59_an_unreadable_route_is_that_hosts_500(site: BuiltEdge) -> None:
     site.publish("broken.pages.test", {"/index.html": b"x"})
     hostname = Hostname.parse(b"broken.pages.test")
+    site.publish("whole.pages.test", {"/index.html": b"fine"}, site_no=2)
     with site.store.write() as transaction:
         transaction.put(Database.ROUTES, site.keys.route_key(hostname), b'{"v":1,"s":1,"a":"short"}')
-    assert site.get("broken.pages.test").status == 500
+    with capture_logs() as logs:
+        assert [site.get("broken.pages.test").status for _ in range(3)] == [500, 500, 500]
+        assert site.get("whole.pages.test").body == b"fine"
+    assert site.counted().count(DAMAGED_ANSWERS) == 3
+    assert [(entry["event"], entry["host"]) for entry in logs] == [("deployment.damaged", "broken.pages.test")]
+
+
+def test_hardening_82_a_truncated_manifest_is_that_hosts_500_and_others_are_served(site: BuiltEdge) -> None:
+    pipeline = site.publish("broken.pages.test", {"/index.html": b"x", "/about.html": b"y"})
+    site.publish("whole.pages.test", {"/index.html": b"fine"}, site_no=2)
+    with site.store.read() as snapshot:
+        sound = snapshot.get(Database.MANIFESTS, pipeline.manifest.encode()) or b""
+    for length in range(len(sound)):
+        with site.store.write() as transaction:
+            transaction.put(Database.MANIFESTS, pipeline.manifest.encode(), sound[:length])
+        fresh = site.another_process()
+        with capture_logs() as logs:
+            assert [fresh.get("broken.pages.test").status for _ in range(2)] == [500, 500], f"{length} bytes"
+        assert fresh.get("whole.pages.test").body == b"fine"
+        assert (fresh.edge.damage_count, [entry["event"] for entry in logs]) == (2, ["deployment.damaged"])
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "missing"])
+@pytest.mark.pages("0 step 9", "6.1 column 500")
 def test_hardening_59_a_damaged_blob_is_that_requests_500_and_others_are_served(site: BuiltEdge, damage: str) -> None:
     site.publish("a.pages.test", {"/index.html": b"fine", "/bad.bin": bytes(range(256)) * 8})
     blob = max(site.folder.glob("blobs/*/*.blob"), key=lambda path: path.stat().st_size)
@@ -127,9 +149,24 @@ def test_hardening_59_a_damaged_blob_is_that_requests_500_and_others_are_served(
     else:
         content[-10] ^= 1
         blob.write_bytes(content)
-    assert site.get("a.pages.test", "/bad.bin").status == 500
-    assert site.get("a.pages.test").body == b"fine"
-    assert site.counted().count(DAMAGED_ANSWERS) == 1
+    site.publish("b.pages.test", {"/index.html": b"another"}, site_no=2)
+    with capture_logs() as logs:
+        assert [site.get("a.pages.test", "/bad.bin").status for _ in range(3)] == [500, 500, 500]
+        assert site.get("a.pages.test").body == b"fine"
+        assert site.get("b.pages.test").body == b"another"
+    assert site.counted().count(DAMAGED_ANSWERS) == 3
+    assert [entry["event"] for entry in logs] == ["deployment.damaged"]
+
+
+def test_hardening_59_each_damaged_thing_is_logged_once_for_itself(site: BuiltEdge) -> None:
+    site.publish("a.pages.test", {"/1.bin": b"one", "/2.bin": b"two"})
+    for blob in site.folder.glob("blobs/*/*.blob"):
+        blob.unlink()
+    with capture_logs() as logs:
+        for target in ("/1.bin", "/2.bin", "/1.bin", "/2.bin"):
+            assert site.get("a.pages.test", target).status == 500
+    assert site.counted().count(DAMAGED_ANSWERS) == 4
+    assert len({entry["what"] for entry in logs}) == len(logs) == 2
 
 
 def test_a_route_moved_while_its_manifest_was_collected_is_looked_up_afresh(site: BuiltEdge) -> None:
