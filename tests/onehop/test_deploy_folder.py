@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from asset_server.manifest import ASSET_BYTES_MAX
-from onehop.deploy_folder import DEPTH_MAX, FolderRefused, is_left_out, read_folder
+from onehop.deploy_folder import CONTROL_FILES, DEPTH_MAX, FolderRefused, is_left_out, read_folder
 
 
 def make(root: Path, *names: str, content: bytes = b"x") -> Path:
@@ -175,3 +175,17 @@ def test_a_link_out_of_the_folder_is_followed_only_when_asked(tmp_path: Path) ->
     followed = read_folder(folder, follow_links=True)
     assert [each.path for each in followed.files] == ["/index.html", "/shared.js"]
     assert followed.warnings == ()
+
+
+@pytest.mark.parametrize("name", CONTROL_FILES)
+def test_a_control_file_that_links_out_of_the_folder_is_left_out_and_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / "credentials.yml").write_text("password: hunter2")
+    folder = make(tmp_path / "site", "index.html", "rules")
+    (folder / name).symlink_to(tmp_path / "credentials.yml")
+    kept_in = read_folder(folder)
+    assert kept_in.controls == {}
+    assert any(f"/{name}" in warning and "--follow-links" in warning for warning in kept_in.warnings)
+    assert set(read_folder(folder, follow_links=True).controls) == {name}
+    (folder / name).unlink()
+    (folder / name).symlink_to("rules")
+    assert set(read_folder(folder).controls) == {name}
