@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -103,9 +104,10 @@ def read_admin_token(path: Path) -> str | None:
 
 
 class ApiClient:
-    """Calls one API. Used as a context manager; safe in threads."""
+    """Calls one API. Used as a context manager; safe in threads. `notices` are what its answers said beside results."""
 
     def __init__(self, access: ApiAccess, *, wait: Callable[[float], None] = time.sleep) -> None:
+        self.notices: list[str] = []
         self._access = access
         self._wait = wait
         self._http = httpx.Client(
@@ -144,13 +146,15 @@ class ApiClient:
         return self.pages(path, {"env": environment})
 
     def pages(self, path: str, query: Mapping[str, str]) -> Iterator[Result]:
-        """Every item of a list, page by page."""
-        page = 1
-        while items := self.call("GET", path, query={**query, "page": str(page), "per_page": str(PER_PAGE)}, tries=3):
-            yield from items
-            if len(items) < PER_PAGE:
+        """Every item of a list, page by page. A page may have fewer items than it has room for: what can't be read is
+        left out, and `notices` says so."""
+        for page in count(1):
+            wanted = {**query, "page": str(page), "per_page": str(PER_PAGE)}
+            envelope = self._envelope("GET", path, query=wanted, tries=3)
+            yield from envelope["result"]
+            self.notices += [str(each["message"]) for each in envelope.get("messages") or ()]
+            if page >= envelope["result_info"]["total_pages"]:
                 return
-            page += 1
 
     def call(
         self,
@@ -165,6 +169,19 @@ class ApiClient:
     ) -> Result:
         """The envelope's result. `body` is sent as JSON (bytes: as they are), `form` as multipart; `token` replaces the
         API token. Raises ApiRefused, ApiUnreachable."""
+        return self._envelope(method, path, body=body, form=form, query=query, token=token, tries=tries)["result"]
+
+    def _envelope(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: object = None,
+        form: Mapping[str, Any] | None = None,
+        query: Mapping[str, str] | None = None,
+        token: str | None = None,
+        tries: int = 1,
+    ) -> dict[str, Any]:
         content = body if isinstance(body, bytes) else orjson.dumps(body) if body is not None else None
         request = self._http.build_request(
             method, path, content=content, files=form, params=query,
@@ -187,7 +204,8 @@ class ApiClient:
             self._wait(min(delay_s if delay_s is not None else BACK_OFF_S * 2 ** (attempt - 1), BACK_OFF_S_MAX))
         raise AssertionError("the last try returns or raises")
 
-    def _answer_to(self, request: httpx.Request) -> Result:
+    def _answer_to(self, request: httpx.Request) -> dict[str, Any]:
+        """The envelope of a success."""
         try:
             response = self._http.send(request)
         except httpx.TransportError as error:
@@ -196,9 +214,9 @@ class ApiClient:
                 "'onehop serve' running there? ONEHOP_API_URL names another"
             ) from None
         try:
-            envelope = orjson.loads(response.content)
-            if envelope["success"]:
-                return envelope["result"]
+            envelope: dict[str, Any] = orjson.loads(response.content)
+            if envelope["success"] and "result" in envelope:
+                return envelope
             first = envelope["errors"][0]
             message, code = str(first["message"]), int(first["code"])
         except (orjson.JSONDecodeError, LookupError, TypeError, ValueError):

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
 from control_plane.activation import pipeline_of
+from control_plane.tokens import TokenRecord
 from onehop.check_report import Faults
 from onehop.opened_store import OpenedStore
 from onehop.output import Watcher
@@ -95,6 +96,7 @@ class RecordWalk:
         self._name_unreadable_deployments()
         self._walk_routes()
         self._settle_orphans()
+        self._walk_tokens()
 
     # -- rows that name others -----------------------------------------------------------------------------------
 
@@ -219,6 +221,15 @@ class RecordWalk:
                 cure += f", or 'onehop deployment delete {site.name} {ids[key]}' and deploy its files again"
             where = f"{Database.DEPLOYMENTS} {key.hex()}, {ids.get(key, 'no id')}, number {seq} of "
             self.faults.add("record", where + (site.name if site is not None else f"site {site_no}"), problem, cure)
+
+    def _walk_tokens(self) -> None:
+        for key, value in self.snapshot.scan(Database.TOKENS):
+            try:
+                TokenRecord.parse(value)
+            except RecordUnreadable as error:
+                token_id = key.decode("ascii", "replace")
+                cure = f"'onehop token revoke {token_id}' and make another"
+                self.faults.add("record", f"{Database.TOKENS} {token_id}", str(error), cure)
 
     # -- routes --------------------------------------------------------------------------------------------------
 

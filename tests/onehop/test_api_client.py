@@ -90,10 +90,20 @@ def test_what_is_no_envelope_is_told_apart_from_a_refusal(body: bytes) -> None:
 
 def test_pages_are_read_to_the_end() -> None:
     full, rest = [{"n": number} for number in range(100)], [{"n": 100}]
-    pages = [(200, {}, json.dumps({"success": True, "result": page}).encode()) for page in (full, rest)]
-    with answering(*pages) as (url, asked), ApiClient(ApiAccess(url, "token")) as api:
-        assert [each["n"] for each in api.pages("/list", {})] == list(range(101))
-    assert len(asked) == 2
+    assert list_all(full, rest) == [*full, *rest]
+
+
+def test_a_page_with_room_left_is_not_taken_for_the_last() -> None:
+    assert list_all([], [{"n": 1}], []) == [{"n": 1}]
+
+
+def list_all(*pages: list[dict[str, int]]) -> list[object]:
+    told = {"success": True, "result_info": {"total_pages": len(pages)}}
+    answers = [(200, {}, json.dumps({**told, "result": page}).encode()) for page in pages]
+    with answering(*answers) as (url, asked), ApiClient(ApiAccess(url, "token")) as api:
+        items = list(api.pages("/list", {}))
+    assert len(asked) == len(pages)
+    return items
 
 
 def data_with_token(tmp_path: Path) -> Path:
