@@ -150,13 +150,18 @@ class ApiClient:
         left out, and `notices` says so."""
         for page in count(1):
             wanted = {**query, "page": str(page), "per_page": str(PER_PAGE)}
-            envelope = self._envelope("GET", path, query=wanted, tries=3)
+            envelope = self.envelope("GET", path, query=wanted, tries=3)
             yield from envelope["result"]
             self.notices += [str(each["message"]) for each in envelope.get("messages") or ()]
-            if page >= envelope["result_info"]["total_pages"]:
+            told = envelope.get("result_info") or {}
+            if page >= told.get("total_pages", 0):
                 return
 
-    def call(
+    def call(self, method: str, path: str, **options: Any) -> Result:
+        """The result of `envelope`, which see."""
+        return self.envelope(method, path, **options)["result"]
+
+    def envelope(
         self,
         method: str,
         path: str,
@@ -167,21 +172,8 @@ class ApiClient:
         token: str | None = None,
         tries: int = 1,
     ) -> Result:
-        """The envelope's result. `body` is sent as JSON (bytes: as they are), `form` as multipart; `token` replaces the
-        API token. Raises ApiRefused, ApiUnreachable."""
-        return self._envelope(method, path, body=body, form=form, query=query, token=token, tries=tries)["result"]
-
-    def _envelope(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: object = None,
-        form: Mapping[str, Any] | None = None,
-        query: Mapping[str, str] | None = None,
-        token: str | None = None,
-        tries: int = 1,
-    ) -> dict[str, Any]:
+        """The whole answer to a call that succeeded. `body` is sent as JSON (bytes: as they are), `form` as multipart;
+        `token` replaces the API token. Raises ApiRefused, ApiUnreachable."""
         content = body if isinstance(body, bytes) else orjson.dumps(body) if body is not None else None
         request = self._http.build_request(
             method, path, content=content, files=form, params=query,
@@ -204,7 +196,7 @@ class ApiClient:
             self._wait(min(delay_s if delay_s is not None else BACK_OFF_S * 2 ** (attempt - 1), BACK_OFF_S_MAX))
         raise AssertionError("the last try returns or raises")
 
-    def _answer_to(self, request: httpx.Request) -> dict[str, Any]:
+    def _answer_to(self, request: httpx.Request) -> Result:
         """The envelope of a success."""
         try:
             response = self._http.send(request)
@@ -214,7 +206,7 @@ class ApiClient:
                 "'onehop serve' running there? ONEHOP_API_URL names another"
             ) from None
         try:
-            envelope: dict[str, Any] = orjson.loads(response.content)
+            envelope = orjson.loads(response.content)
             if envelope["success"] and "result" in envelope:
                 return envelope
             first = envelope["errors"][0]

@@ -61,6 +61,7 @@ def run_serve(config: Config, *, as_json: bool = False, on_ready: Callable[[int,
 
     def run_control_plane(ready: Callable[[], object]) -> None:
         # Imported here, after the fork: its 200 ms then pass beside the edges' start and not before it.
+        from control_plane.secret_files import SecretUnusable
         from onehop.control_plane_parts import opened_control_plane
 
         try:
@@ -70,7 +71,7 @@ def run_serve(config: Config, *, as_json: bool = False, on_ready: Callable[[int,
                     connections_count_max=connections_count_max, drained_bytes_max=API_DRAINED_BYTES_MAX
                 )
                 serve_app(app, api_socket, config, ready, limits=limits)
-        except DataFolderRefused as error:
+        except (DataFolderRefused, SecretUnusable) as error:
             sys.stderr.write(f"onehop: {error}\n")
             raise SystemExit(EXIT_START_REFUSED) from None
 
