@@ -17,7 +17,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 import orjson
 
-from onehop.config import load_config
+from onehop.config import load_config, url_of
 from onehop.data_folder import DataFolder
 from onehop.errors import CommandFailed
 
@@ -33,7 +33,6 @@ CODE_UPLOAD_TOKEN_REFUSED: Final = 8000013
 PER_PAGE: Final = 100
 TOKEN: Final = re.compile(r"[!-~]{1,512}")  # what an Authorization field can carry; the server knows the rest
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-ANY_ADDRESS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104  # recognised here, not listened at
 
 Result = Any
 """What a call's `result` holds: JSON, whose shape the caller knows."""
@@ -45,6 +44,10 @@ class ApiUnreachable(CommandFailed):
 
 class ApiTokenMissing(CommandFailed):
     """There is no token to call the API with."""
+
+
+class ServerNotRunning(CommandFailed):
+    """There is a data folder, and no server runs on it."""
 
 
 class ApiSettingRefused(CommandFailed):
@@ -69,13 +72,14 @@ class ApiAccess:
 
     @classmethod
     def find(cls, environ: Mapping[str, str], *, data: Path | None) -> Self:
-        """From ONEHOP_API_URL and ONEHOP_API_TOKEN; without them this machine's own, with the admin token of its data
-        folder. That one is never sent to another machine. A token that is set and empty is a mistake, not a wish to be
-        the admin. Raises ApiTokenMissing, ApiSettingRefused."""
+        """From ONEHOP_API_URL and ONEHOP_API_TOKEN; without them that of the server which runs on this machine's data
+        folder, with its admin token. That one is sent to no other machine and, unless a URL is set, to nobody but that
+        very server: whatever listens at the usual port may be somebody else's. A token that is set and empty is a
+        mistake, not a wish to be the admin. Raises ApiTokenMissing, ApiSettingRefused, ServerNotRunning."""
         config = load_config({"data": data}, environ)
-        host = "127.0.0.1" if config.api_host in ANY_ADDRESS else config.api_host
-        own_url = f"http://{f'[{host}]' if ':' in host else host}:{config.api_port}"
-        url = environ.get("ONEHOP_API_URL") or own_url
+        folder = DataFolder(config.data)
+        own_url = folder.told_api()
+        url = environ.get("ONEHOP_API_URL") or own_url or url_of(config.api_host, config.api_port)
         if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
             raise ApiSettingRefused(f"ONEHOP_API_URL is {url!r}, but must be a URL such as http://127.0.0.1:8788")
         token = environ.get("ONEHOP_API_TOKEN")
@@ -86,7 +90,12 @@ class ApiAccess:
             )
         cure = "ONEHOP_API_TOKEN must be one that 'onehop token create' printed there"
         if token is None and (url == own_url or urlsplit(url).hostname in LOOPBACK):
-            token = read_admin_token(DataFolder(config.data).admin_token)
+            token = read_admin_token(folder.admin_token)
+            if token is not None and own_url is None and not environ.get("ONEHOP_API_URL"):
+                raise ServerNotRunning(
+                    f"no server runs on the data folder {config.data}: start one with "
+                    f"'onehop serve --data {config.data}', or name another folder with --data"
+                )
             cure = f"it is the admin token of {config.data}: name the data folder of that server with --data"
         if not token:
             raise ApiTokenMissing(

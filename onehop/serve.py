@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import uvicorn
 
-from onehop.config import Config, variable_name
+from onehop.config import Config, url_of, variable_name
 from onehop.data_folder import DataFolder, DataFolderRefused
 from onehop.edge_parts import opened_edge, prepare
 from onehop.errors import CommandFailed
@@ -67,6 +67,7 @@ def run_serve(config: Config, *, as_json: bool = False, on_ready: Callable[[int,
         try:
             with opened_control_plane(config, folder, edge_port=edge_port) as app:
                 edge_socket.close()
+                folder.tell_api(url_of(config.api_host, api_port))
                 limits = HttpLimits(
                     connections_count_max=connections_count_max, drained_bytes_max=API_DRAINED_BYTES_MAX
                 )
