@@ -48,7 +48,7 @@ def assert_is_one_line(site: Site, deployments: list[Deployment]) -> None:
     assert (site.production.seq, site.production.order) == (last.seq, last.order)
 
 
-def test_200_deploys_at_once_to_20_sites_leave_each_history_linear(tmp_path: Path) -> None:
+def test_two_hundred_deploys_at_once_to_twenty_sites_leave_each_history_linear(tmp_path: Path) -> None:
     with serving(tmp_path / "data", "--workers", "2") as server:
         names = [f"site-{number}" for number in range(SITES_COUNT)]
         for name in names:
