@@ -74,7 +74,7 @@ def render_success(result: object) -> Response:
         count, what = result.unreadable
         if count:
             message = (
-                f"{count} {what} can't be read and aren't shown; the server's operator finds out with 'onehop check'"
+                f"not shown, since they can't be read: {count} of the {what}; 'onehop check' on the server says more"
             )
             document["messages"] = [{"code": StorageDamaged.code, "message": message}]
     return Response(orjson.dumps(document), headers=JSON_HEADERS)

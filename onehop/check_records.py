@@ -342,8 +342,8 @@ class RecordWalk:
                 self.faults.add("orphan", f"{each.database} {each.key.hex()}", each.what, CURE_ORPHAN)
                 self.orphans.append(each)
         if undecided_count:
-            what = "that nothing else names may be of the damaged records above"
-            self.faults.add("undecided", f"{undecided_count} rows", what, CURE_UNDECIDED)
+            what = f"named by nothing that can be read: {undecided_count}; they may be of the damaged records above"
+            self.faults.add("undecided", "rows", what, CURE_UNDECIDED)
 
 
 def read_deployment_row(snapshot: Snapshot, key: bytes, value: bytes) -> tuple[Deployment | None, str]:

@@ -59,7 +59,7 @@ async def test_lists_show_the_others_and_say_how_many_they_dont(sites: Sites, se
     sites.damage_deployment(seq)
     answer = await sites.api.call("GET", "/example/deployments")
     assert len(answer.result) == 2
-    assert "1 deployments can't be read" in answer.envelope["messages"][0]["message"]
+    assert "1 of the deployments" in answer.envelope["messages"][0]["message"]
     assert len((await sites.api.call("GET", "/example/deployments?env=preview")).result) == (seq != 3)
     assert {each["name"] for each in (await sites.api.call("GET", "")).result} == {"example", "other"}
     assert (await sites.api.call("GET", "/example")).status == 200
@@ -139,7 +139,7 @@ async def test_a_damaged_route_or_site_record_does_not_stop_collection(sites: Si
     assert (await sites.gc())["records_unreadable"] == 1
     answer = await sites.api.call("GET", "")
     assert [each["name"] for each in answer.result] == ["other"]
-    assert "1 projects can't be read" in answer.envelope["messages"][0]["message"]
+    assert "1 of the projects" in answer.envelope["messages"][0]["message"]
 
 
 async def test_a_damaged_route_is_replaced_by_the_next_deploy(sites: Sites) -> None:
