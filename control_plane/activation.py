@@ -10,34 +10,36 @@ superseded, and has its own host only.
 
 from dataclasses import dataclass, replace
 
-from asset_server.manifest import Manifest, encode_manifest, manifest_id
+from asset_server.manifest import Manifest, ManifestCorrupt, encode_manifest, manifest_id
 from control_plane.branch_slug import slug_candidates
 from control_plane.catalogue import (
+    DeploymentName,
+    StoreInconsistent,
     aliases_of,
     deployments_newest_first,
     drop_alias,
     drop_deployment,
     drop_domain,
     find_alias,
-    find_domain,
     need,
     put_alias,
     put_deployment,
     put_domain,
     put_site,
-    read_deployment,
+    slugs_of,
 )
 from control_plane.clock import Clock
 from control_plane.dual_write import TableEdits, shown_in_table
 from control_plane.errors import DeploymentInUse, UnknownDomain
 from control_plane.kept_assets import kept_assets, still_kept
 from control_plane.tokens import revoke_site_tokens
+from router.event_log import event_log
 from router.hashed import delete_route, put_route, read_route
 from router.hashing import KeyRing
 from router.hostname import Hostname
 from router.kv.schema import SITE_NO, Database
 from router.kv.store import Snapshot, Transaction
-from router.pipeline import Pipeline
+from router.pipeline import Pipeline, PipelineUnreadable
 from router.records import Alias, CustomDomain, Deployment, Pointer, Site
 from router.site_names import SiteNames
 
@@ -107,12 +109,7 @@ class Activation:
         """Moves the production host and every custom domain, with the assets kept from what they showed before."""
         kept = None
         if site.production is not None:
-            kept = self._keep(
-                site,
-                self.names.production(site.name),
-                read_deployment(self.transaction, site.site_no, site.production.seq),
-                deployment,
-            )
+            kept = self._keep(site, self.names.production(site.name), deployment)
         site = replace(site, production=Pointer(seq=deployment.seq, order=order))
         put_site(self.transaction, site)
         self._put_production(site, pipeline_of(deployment, kept=kept, is_preview=False))
@@ -123,33 +120,39 @@ class Activation:
         hostname = self.names.alias(site.name, deployment.alias)
         kept = None
         if alias is not None:
-            before = read_deployment(self.transaction, site.site_no, alias.pointer.seq)
-            kept = self._keep(site, hostname, before, deployment)
+            kept = self._keep(site, hostname, deployment)
         pointer = Pointer(seq=deployment.seq, order=deployment.order)
         put_alias(self.transaction, Alias(site.site_no, deployment.alias, deployment.branch, pointer))
         self._put(hostname, pipeline_of(deployment, kept=kept))
 
     # -- deleting ------------------------------------------------------------------------------------------------
 
-    def delete_deployment(self, site: Site, deployment: Deployment, *, force: bool) -> None:
+    def delete_deployment(self, site: Site, deployment: Deployment | DeploymentName, *, force: bool) -> None:
         """Raises DeploymentInUse: always for what production shows, for what an alias shows unless forced; the alias
-        then goes as well."""
+        then goes as well. One whose record can't be read goes by its name."""
         if site.production is not None and site.production.seq == deployment.seq:
             raise DeploymentInUse(
                 f"{deployment.short_id} is what {self.names.production(site.name).name} shows; deploy or roll back to "
                 "another deployment first"
             )
-        alias = find_alias(self.transaction, site.site_no, deployment.alias) if deployment.alias is not None else None
-        if alias is not None and alias.pointer.seq == deployment.seq:
+        alias = self._alias_that_shows(site, deployment)
+        if alias is not None:
             hostname = self.names.alias(site.name, alias.slug)
             if not force:
                 raise DeploymentInUse(
                     f"{deployment.short_id} is what {hostname.name} shows; add ?force=true (--force) to delete both"
                 )
             self._delete(site, hostname)
-            drop_alias(self.transaction, alias)
+            drop_alias(self.transaction, site.site_no, alias.slug)
         self._delete(site, self.names.deployment(site.name, deployment.short_id))
         drop_deployment(self.transaction, deployment)
+
+    def _alias_that_shows(self, site: Site, deployment: Deployment | DeploymentName) -> Alias | None:
+        if isinstance(deployment, DeploymentName):
+            shown = (each for each in aliases_of(self.transaction, site.site_no) if each.pointer.seq == deployment.seq)
+            return next(shown, None)
+        alias = find_alias(self.transaction, site.site_no, deployment.alias) if deployment.alias is not None else None
+        return alias if alias is not None and alias.pointer.seq == deployment.seq else None
 
     def delete_branch(self, site: Site, branch: str) -> tuple[int, bool]:
         """Every preview of a branch, with its alias: the count of deployments that went, whether an alias did."""
@@ -164,7 +167,7 @@ class Activation:
         # What an alias shows may have been promoted since; the deployment stays, the alias goes.
         if alias is not None and find_alias(self.transaction, site.site_no, alias.slug) is not None:
             self._delete(site, self.names.alias(site.name, alias.slug))
-            drop_alias(self.transaction, alias)
+            drop_alias(self.transaction, site.site_no, alias.slug)
         return len(doomed), alias is not None
 
     def delete_site(self, site: Site) -> None:
@@ -172,15 +175,26 @@ class Activation:
         for deployment in list(deployments_newest_first(self.transaction, site.site_no)):
             self._delete(site, self.names.deployment(site.name, deployment.short_id))
             drop_deployment(self.transaction, deployment)
-        for alias in list(aliases_of(self.transaction, site.site_no)):
-            self._delete(site, self.names.alias(site.name, alias.slug))
-            drop_alias(self.transaction, alias)
+        self._delete_unreadable_deployments(site)
+        for slug in slugs_of(self.transaction, site.site_no):
+            self._delete(site, self.names.alias(site.name, slug))
+            drop_alias(self.transaction, site.site_no, slug)
         for name in site.domains:
             self._drop_domain(site, name)
         self._delete(site, self.names.production(site.name))
         revoke_site_tokens(self.transaction, site.site_no)
         self.transaction.delete(Database.SITE_NAMES, site.name.encode("ascii"))
         self.transaction.delete(Database.SITES, SITE_NO.pack(site.site_no))
+
+    def _delete_unreadable_deployments(self, site: Site) -> None:
+        """What is left of a site once all that can be read is gone. Finding the ids takes a walk over everybody's."""
+        left = {key for key, _ in self.transaction.scan(Database.DEPLOYMENTS, prefix=SITE_NO.pack(site.site_no))}
+        ids = [raw for raw, key in self.transaction.scan(Database.DEPLOYMENT_IDS) if key in left] if left else []
+        for raw in ids:
+            self._delete(site, self.names.deployment(site.name, raw.hex()[:8]))
+            self.transaction.delete(Database.DEPLOYMENT_IDS, raw)
+        for key in left:
+            self.transaction.delete(Database.DEPLOYMENTS, key)
 
     # -- custom domains ------------------------------------------------------------------------------------------
 
@@ -204,9 +218,7 @@ class Activation:
         return site
 
     def _drop_domain(self, site: Site, name: str) -> None:
-        domain = find_domain(self.transaction, name)
-        if domain is not None:
-            drop_domain(self.transaction, domain)
+        drop_domain(self.transaction, name)
         self._delete(site, Hostname(name))
 
     # -- kept assets ---------------------------------------------------------------------------------------------
@@ -235,19 +247,25 @@ class Activation:
         routes = [(hostname, self._shown(site, hostname)) for hostname in hostnames]
         return [(hostname, shown, shown.kept) for hostname, shown in routes if shown is not None and shown.kept]
 
-    def _keep(self, site: Site, hostname: Hostname, before: Deployment, now: Deployment) -> str | None:
-        """The manifest of what `hostname` keeps when it moves from one deployment to the other."""
-        shown = self._shown(site, hostname)
-        kept_before = shown.kept if shown is not None else None
-        if before.manifest == now.manifest and kept_before is None:
+    def _keep(self, site: Site, hostname: Hostname, now: Deployment) -> str | None:
+        """The manifest of what `hostname` keeps when it moves on from what it shows. Nothing, if that is damaged: a new
+        deployment is the cure for it, and mustn't fail by it."""
+        shown_now = read_manifest(self.transaction, now.manifest)
+        try:
+            shown = self._shown(site, hostname)
+            if shown is None or (shown.manifest == now.manifest and shown.kept is None):
+                return None
+            is_other = shown.manifest != now.manifest
+            kept = kept_assets(
+                shown_before=read_manifest(self.transaction, shown.manifest) if is_other else None,
+                kept_before=read_manifest(self.transaction, shown.kept) if shown.kept is not None else None,
+                shown_now=shown_now,
+                keep_days=site.keep_days,
+                now_s=int(self.clock.now_s()),
+            )
+        except (PipelineUnreadable, ManifestCorrupt, StoreInconsistent) as error:
+            event_log().warning("kept_assets.lost", hostname=hostname.name, reason=str(error))
             return None
-        kept = kept_assets(
-            shown_before=read_manifest(self.transaction, before.manifest) if before.manifest != now.manifest else None,
-            kept_before=read_manifest(self.transaction, kept_before) if kept_before is not None else None,
-            shown_now=read_manifest(self.transaction, now.manifest),
-            keep_days=site.keep_days,
-            now_s=int(self.clock.now_s()),
-        )
         return put_manifest(self.transaction, encode_manifest(kept)) if kept else None
 
     # -- routes --------------------------------------------------------------------------------------------------

@@ -1,17 +1,19 @@
 """Typed reads and writes of the store's records: sites, deployments, aliases, custom domains.
 
-Whatever decides by a record reads it inside the transaction that acts on it; these functions take a snapshot or a
-transaction and keep nothing.
+A record that can't be read must not stop what is about others: lists pass it over, and a deployment can be deleted by
+the id that leads to it. Whatever decides by a record reads it inside the transaction that acts on it; these functions
+take a snapshot or a transaction and keep nothing.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 import orjson
 
 from control_plane.errors import UnknownDeployment, UnknownProject
-from router.kv.schema import SITE_NO, Database, alias_key, deployment_key
+from router.kv.schema import DEPLOYMENT_KEY, SITE_NO, Database, alias_key, deployment_key
 from router.kv.store import Snapshot, Transaction
 from router.records import Alias, CustomDomain, Deployment, RecordUnreadable, Site, decode_record, encode_record
 
@@ -57,7 +59,20 @@ def read_deployment(snapshot: Snapshot, site_no: int, seq: int) -> Deployment:
     return decode_record(Deployment, need(snapshot, Database.DEPLOYMENTS, deployment_key(site_no, seq)))
 
 
-def find_deployment(snapshot: Snapshot, site_no: int, deployment_id: str) -> Deployment:
+@dataclass(frozen=True, slots=True)
+class DeploymentName:
+    """What leads to a deployment's record, and is known also of one that can't be read."""
+
+    site_no: int
+    seq: int
+    id: str
+
+    @property
+    def short_id(self) -> str:
+        return self.id[:8]
+
+
+def find_deployment_name(snapshot: Snapshot, site_no: int, deployment_id: str) -> DeploymentName:
     """Raises UnknownDeployment, also for another site's. `deployment_id` is 32 hex digits, or a UUID of them."""
     try:
         raw = bytes.fromhex(deployment_id.replace("-", ""))
@@ -66,7 +81,12 @@ def find_deployment(snapshot: Snapshot, site_no: int, deployment_id: str) -> Dep
     key = snapshot.get(Database.DEPLOYMENT_IDS, raw) if len(raw) == 16 else None
     if key is None or not key.startswith(SITE_NO.pack(site_no)):
         raise UnknownDeployment
-    return decode_record(Deployment, need(snapshot, Database.DEPLOYMENTS, key))
+    return DeploymentName(site_no, DEPLOYMENT_KEY.unpack(key)[1], raw.hex())
+
+
+def find_deployment(snapshot: Snapshot, site_no: int, deployment_id: str) -> Deployment:
+    """Raises UnknownDeployment, RecordUnreadable."""
+    return read_deployment(snapshot, site_no, find_deployment_name(snapshot, site_no, deployment_id).seq)
 
 
 def put_deployment(transaction: Transaction, deployment: Deployment) -> None:
@@ -75,7 +95,7 @@ def put_deployment(transaction: Transaction, deployment: Deployment) -> None:
     transaction.put(Database.DEPLOYMENT_IDS, bytes.fromhex(deployment.id), key)
 
 
-def drop_deployment(transaction: Transaction, deployment: Deployment) -> None:
+def drop_deployment(transaction: Transaction, deployment: Deployment | DeploymentName) -> None:
     transaction.delete(Database.DEPLOYMENTS, deployment_key(deployment.site_no, deployment.seq))
     transaction.delete(Database.DEPLOYMENT_IDS, bytes.fromhex(deployment.id))
 
@@ -107,8 +127,10 @@ def deployment_values_newest_first(snapshot: Snapshot, site_no: int) -> Iterator
 
 
 def deployments_newest_first(snapshot: Snapshot, site_no: int) -> Iterator[Deployment]:
+    """Those that can be read."""
     for value in deployment_values_newest_first(snapshot, site_no):
-        yield decode_record(Deployment, value)
+        with suppress(RecordUnreadable):
+            yield decode_record(Deployment, value)
 
 
 def find_alias(snapshot: Snapshot, site_no: int, slug: str) -> Alias | None:
@@ -120,13 +142,23 @@ def put_alias(transaction: Transaction, alias: Alias) -> None:
     transaction.put(Database.ALIASES, alias_key(alias.site_no, alias.slug), encode_record(alias))
 
 
-def drop_alias(transaction: Transaction, alias: Alias) -> None:
-    transaction.delete(Database.ALIASES, alias_key(alias.site_no, alias.slug))
+def drop_alias(transaction: Transaction, site_no: int, slug: str) -> None:
+    transaction.delete(Database.ALIASES, alias_key(site_no, slug))
 
 
 def aliases_of(snapshot: Snapshot, site_no: int) -> Iterator[Alias]:
+    """Those that can be read."""
     for _, value in snapshot.scan(Database.ALIASES, prefix=SITE_NO.pack(site_no)):
-        yield decode_record(Alias, value)
+        with suppress(RecordUnreadable):
+            yield decode_record(Alias, value)
+
+
+def slugs_of(snapshot: Snapshot, site_no: int) -> list[str]:
+    """Every alias slug of a site: the keys have them."""
+    return [
+        key[SITE_NO.size :].decode("ascii", "replace")
+        for key, _ in snapshot.scan(Database.ALIASES, prefix=SITE_NO.pack(site_no))
+    ]
 
 
 def find_domain(snapshot: Snapshot, name: str) -> CustomDomain | None:
@@ -138,8 +170,8 @@ def put_domain(transaction: Transaction, domain: CustomDomain) -> None:
     transaction.put(Database.DOMAINS, domain.name.encode("ascii"), encode_record(domain))
 
 
-def drop_domain(transaction: Transaction, domain: CustomDomain) -> None:
-    transaction.delete(Database.DOMAINS, domain.name.encode("ascii"))
+def drop_domain(transaction: Transaction, name: str) -> None:
+    transaction.delete(Database.DOMAINS, name.encode("ascii"))
 
 
 def need(snapshot: Snapshot, database: Database, key: bytes) -> bytes:

@@ -4,8 +4,10 @@ from dataclasses import replace
 
 from control_plane.activation import next_order
 from control_plane.catalogue import (
+    DeploymentName,
     deployment_values_newest_first,
     find_deployment,
+    find_deployment_name,
     outline_of,
     put_deployment,
     read_site,
@@ -21,7 +23,7 @@ from control_plane.plane import ControlPlane
 from control_plane.request_bodies import FORM_BYTES_MAX
 from control_plane.shown import shown_deployment
 from router.kv.store import Snapshot, Transaction
-from router.records import Deployment, JsonObject, Site, decode_record
+from router.records import Deployment, JsonObject, RecordUnreadable, Site, decode_record
 
 
 async def list_deployments(plane: ControlPlane, call: SiteCall) -> Page:
@@ -32,17 +34,22 @@ async def list_deployments(plane: ControlPlane, call: SiteCall) -> Page:
         raise ValueRefused("env must be production or preview")
 
     def read() -> Page:
-        first, documents, count = (page - 1) * per_page, [], 0
+        first, documents, count, unreadable_count = (page - 1) * per_page, [], 0, 0
         with plane.store.read() as snapshot:
             site = read_site(snapshot, call.site.site_no)
             for value in deployment_values_newest_first(snapshot, site.site_no):
                 # Without a filter, a row that another page shows is counted unread.
-                if environment and outline_of(value).environment != environment:
-                    continue
-                if first <= count < first + per_page:
-                    documents.append(deployment_document(plane, snapshot, site, decode_record(Deployment, value)))
+                try:
+                    if environment and outline_of(value).environment != environment:
+                        continue
+                    if first <= count < first + per_page:
+                        documents.append(deployment_document(plane, snapshot, site, decode_record(Deployment, value)))
+                except RecordUnreadable:
+                    unreadable_count += 1
                 count += 1
-        return Page(documents, page=page, per_page=per_page, total_count=count)
+        return Page(
+            documents, page=page, per_page=per_page, total_count=count, unreadable=(unreadable_count, "deployments")
+        )
 
     return await plane.heavily(read)
 
@@ -71,7 +78,12 @@ async def delete_deployment(plane: ControlPlane, call: SiteCall) -> None:
 
     def delete(transaction: Transaction) -> None:
         site = read_site(transaction, call.site.site_no)
-        plane.activation(transaction).delete_deployment(site, addressed(transaction, call), force=is_forced)
+        doomed: Deployment | DeploymentName
+        try:
+            doomed = addressed(transaction, call)
+        except RecordUnreadable:
+            doomed = find_deployment_name(transaction, site.site_no, call.path("deployment"))
+        plane.activation(transaction).delete_deployment(site, doomed, force=is_forced)
 
     await plane.commit(delete)
 

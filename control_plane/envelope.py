@@ -50,12 +50,14 @@ TRANSLATED: Final[tuple[type[Exception], ...]] = (
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a list. `total_count` is of the whole list."""
+    """One page of a list. `total_count` is of the whole list. `unreadable` counts what the page should show and can't,
+    since its records are damaged, and says what it is."""
 
     items: Sequence[object]
     page: int
     per_page: int
     total_count: int
+    unreadable: tuple[int, str] = (0, "")
 
 
 def render_success(result: object) -> Response:
@@ -69,6 +71,12 @@ def render_success(result: object) -> Response:
             "total_count": result.total_count,
             "total_pages": -(-result.total_count // result.per_page),
         }
+        count, what = result.unreadable
+        if count:
+            message = (
+                f"not shown, since they can't be read: {count} of the {what}; 'onehop check' on the server says more"
+            )
+            document["messages"] = [{"code": StorageDamaged.code, "message": message}]
     return Response(orjson.dumps(document), headers=JSON_HEADERS)
 
 

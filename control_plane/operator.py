@@ -13,7 +13,7 @@ from control_plane.errors import UnknownProject, ValueRefused
 from control_plane.plane import ControlPlane
 from control_plane.tokens import NAME_CHARACTERS_MAX, Access, TokenRecord, all_tokens, revoke_token
 from router.kv.store import Snapshot, Transaction
-from router.records import KEEP_DAYS_MAX, JsonObject, Site
+from router.records import KEEP_DAYS_MAX, JsonObject, RecordUnreadable, Site
 
 BRANCH_CHARACTERS_MAX: Final = 255
 
@@ -145,12 +145,18 @@ def settings_document(plane: ControlPlane, site: Site) -> JsonObject:
 
 def token_document(snapshot: Snapshot, record: TokenRecord) -> JsonObject:
     """`project` is null for the whole account. A site's tokens go with it, so its number has a name."""
+    project = None
+    if record.site_no is not None:
+        try:
+            project = read_site(snapshot, record.site_no).name
+        except RecordUnreadable:
+            project = f"site {record.site_no}, whose record can't be read"
     return {
         "id": record.id,
         "name": record.name,
         "access": record.access.word,
         "site_no": record.site_no,
-        "project": read_site(snapshot, record.site_no).name if record.site_no is not None else None,
+        "project": project,
         "created_on": record.created_on,
     }
 

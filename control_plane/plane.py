@@ -18,6 +18,7 @@ from control_plane.clock import Clock
 from control_plane.deploy_order import DeployOrders
 from control_plane.documents import PublicUrl, Renderer
 from control_plane.dual_write import TableEdits
+from control_plane.key_proofs import TOKEN_PEPPER, UPLOAD_KEY, VARIABLES_KEY, settle_key
 from control_plane.request_bodies import BodyBudget
 from control_plane.secret_files import read_or_make_key
 from control_plane.tokens import TokenDesk
@@ -44,12 +45,12 @@ class PlaneSecrets:
     variables_key: bytes = field(repr=False)
 
     @classmethod
-    def read(cls, folder: Path) -> Self:
-        """Makes those that aren't there yet. Raises SecretUnusable."""
+    def settle(cls, store: Store, folder: Path) -> Self:
+        """Those of this store; a new store's are made. Raises SecretUnusable."""
         return cls(
-            token_pepper=read_or_make_key(folder / "token-pepper"),
-            upload_key=read_or_make_key(folder / "upload-key"),
-            variables_key=read_or_make_key(folder / "variables-key"),
+            token_pepper=settle_key(store, folder / TOKEN_PEPPER),
+            upload_key=read_or_make_key(folder / UPLOAD_KEY),
+            variables_key=settle_key(store, folder / VARIABLES_KEY),
         )
 
 

@@ -1,6 +1,7 @@
 """Projects: list, create, show, change, delete; and the upload tokens that deploys begin with."""
 
 import re
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from typing import Final
@@ -24,7 +25,7 @@ from control_plane.upload_token import UploadGrant
 from router.hostname import Hostname, HostRefused
 from router.kv.schema import Database
 from router.kv.store import Snapshot, Transaction
-from router.records import JsonObject, Site
+from router.records import JsonObject, RecordUnreadable, Site
 
 NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,56}[a-z0-9])?")
 BRANCH_CHARACTERS_MAX: Final = 255
@@ -42,8 +43,12 @@ async def list_projects(plane: ControlPlane, call: AccountCall) -> Page:
             else:
                 wanted = islice(site_numbers(snapshot), (page - 1) * per_page, page * per_page)
                 numbers, total = [site_no for _, site_no in wanted], snapshot.count(Database.SITE_NAMES)
-            documents = [project_document(plane, snapshot, read_site(snapshot, site_no)) for site_no in numbers]
-        return Page(documents, page=page, per_page=per_page, total_count=total)
+            documents = []
+            for site_no in numbers:
+                with suppress(RecordUnreadable):
+                    documents.append(project_document(plane, snapshot, read_site(snapshot, site_no)))
+        unreadable = (len(numbers) - len(documents), "projects")
+        return Page(documents, page=page, per_page=per_page, total_count=total, unreadable=unreadable)
 
     return await plane.heavily(read)
 

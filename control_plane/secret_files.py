@@ -24,6 +24,11 @@ def read_or_make_key(path: Path) -> bytes:
     """Raises SecretUnusable."""
     if not path.exists():
         write_secret(path, secrets.token_hex(KEY_BYTES))
+    return read_key(path)
+
+
+def read_key(path: Path) -> bytes:
+    """Raises SecretUnusable."""
     try:
         key = bytes.fromhex(read_secret(path))
     except ValueError:

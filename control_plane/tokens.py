@@ -12,6 +12,7 @@ import hmac
 import re
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
 from hashlib import sha256
@@ -24,6 +25,7 @@ from control_plane.errors import UnknownToken
 from control_plane.secret_files import read_secret, write_secret
 from router.kv.schema import Database
 from router.kv.store import Snapshot, Transaction
+from router.records import RecordUnreadable
 
 TOKEN: Final = re.compile(r"onehop_([A-Za-z0-9]{12})_([A-Za-z0-9_-]{43})")
 ID_ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
@@ -61,8 +63,14 @@ class TokenRecord:
 
     @classmethod
     def parse(cls, value: bytes | memoryview) -> "TokenRecord":
-        members = orjson.loads(value)
-        return cls(**{**members, "access": Access(members["access"])})
+        """Raises RecordUnreadable."""
+        try:
+            members = orjson.loads(value)
+            record = cls(**{**members, "access": Access(members["access"])})
+            bytes.fromhex(record.digest)
+        except (ValueError, TypeError, KeyError) as error:
+            raise RecordUnreadable(f"Token record: {error}") from None
+        return record
 
     def may(self, needed: Access, *, site_no: int | None) -> bool:
         """Whether it may act at this level on that site; None: on the account."""
@@ -104,7 +112,10 @@ class TokenDesk:
         match = TOKEN.fullmatch(text)
         token_id, secret = match.groups() if match else ("", text)
         stored = snapshot.get(Database.TOKENS, token_id.encode("ascii")) if match else None
-        record = TokenRecord.parse(stored if stored is not None else NOBODY)
+        try:
+            record = TokenRecord.parse(stored if stored is not None else NOBODY)
+        except RecordUnreadable:
+            return None
         is_same = hmac.compare_digest(self._digest(secret), bytes.fromhex(record.digest))
         return record if is_same and stored is not None else None
 
@@ -143,8 +154,10 @@ class TokenDesk:
 
 
 def all_tokens(snapshot: Snapshot) -> Iterator[TokenRecord]:
+    """Those that can be read; the others are good for nothing, and 'onehop check' names them."""
     for _, value in snapshot.scan(Database.TOKENS):
-        yield TokenRecord.parse(value)
+        with suppress(RecordUnreadable):
+            yield TokenRecord.parse(value)
 
 
 def revoke_token(transaction: Transaction, token_id: str) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from loadtests.report import Measured, bars, conclude, parse_options
+from loadtests.report import Goal, Measured, bars, conclude, parse_options
 from loadtests.server import Server, serving, temporary_data
 
 DOMAIN: Final = "pages.localhost"
@@ -153,6 +153,7 @@ def main() -> None:
         options,
         figures,
         extra={"furthest": round(furthest, 4), "guesses": guesses_count},
+        goals={"furthest": Goal(round(furthest, 4), at_most=GOAL)},
         sentence=f"how often the first of two kinds of guess took longer, 0.5 telling nothing: {told}",
         draw=lambda path: bars(
             path, "Can guesses be told apart by time? (0.5: no)", list("abcd"), list(figures.values()), goal=0.5

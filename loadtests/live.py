@@ -1,9 +1,9 @@
 """From asking for a deploy, a rollback or a deletion to the last worker that shows it.
 
-Eight connections, spread over the workers, ask in turn without a pause while the API is called from another thread.
-The time counts from before that call, so that the request and its commit are in it. Also counted: answers that are
-neither the old state nor the new one whole, and connections that saw the old state again after the new one. Goal: at
-most 50 ms after the commit, and none of those.
+Eight connections, four of each worker, ask for two files in turn without a pause while the API is called from another
+thread. The time counts from before that call, so that the request and its commit are in it. Also counted: answers that
+are neither the old state nor the new one whole, and connections that saw either file of the old state again after one
+of the new. Goal: at most 50 ms after the commit in 99 of 100, and none of those.
 """
 
 import http.client
@@ -18,18 +18,23 @@ from pathlib import Path
 from typing import Any, Final
 
 from asset_server.asset_keys import asset_key
-from loadtests.report import Measured, bars, conclude, parse_options
+from loadtests.report import Goal, Measured, bars, conclude, parse_options
 from loadtests.server import Server, serving, temporary_data
+from loadtests.workers import spread_connections
 
-CONNECTIONS: Final = 8
 WORKERS: Final = 2
+CONNECTIONS_EACH: Final = 4
 GOAL_S: Final = 0.05
 AFTERWARDS_S: Final = 0.03
 WAIT_S_MAX: Final = 5.0
 SITE: Final = "live"
 DOMAIN: Final = "pages.localhost"
 PROJECT: Final = f"/client/v4/accounts/onehop/pages/projects/{SITE}"
-PAGES: Final = {"one": b"one " * 500, "two": b"two " * 500}
+FILES: Final = {
+    name: {"/index.html": f"{name} ".encode() * 500, "/app.js": f"// {name} ".encode() * 300} for name in ("one", "two")
+}
+TARGETS: Final = {"/": "/index.html", "/app.js": "/app.js"}
+"""What is asked for, and the file that it is."""
 BOUNDARY: Final = "----loadtest"
 
 
@@ -52,14 +57,14 @@ def call(server: Server, method: str, path: str, form: dict[str, str] | None = N
 
 
 def deploy(server: Server, page: str) -> str:
-    """A deployment of a page whose bytes are there already; its id."""
-    manifest = json.dumps({"/index.html": asset_key(PAGES[page], "html")})
+    """A deployment of files whose bytes are there already; its id."""
+    manifest = json.dumps({path: asset_key(body, path.rpartition(".")[2]) for path, body in FILES[page].items()})
     return str(call(server, "POST", f"{PROJECT}/deployments", {"manifest": manifest, "branch": "main"})["id"])
 
 
 @dataclass
 class Watch:
-    """What eight connections saw over all rounds."""
+    """What the connections saw over all rounds."""
 
     server: Server
     mixtures: int = 0
@@ -67,12 +72,11 @@ class Watch:
     delays: dict[str, list[float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        ports = [self.server.edge_port] * CONNECTIONS
-        self._connections = [http.client.HTTPConnection("127.0.0.1", port, timeout=30) for port in ports]
+        self._connections = spread_connections(self.server, workers_count=WORKERS, each_count=CONNECTIONS_EACH)
         self._caller = ThreadPoolExecutor(1)
 
-    def ask(self, connection: http.client.HTTPConnection, host: str) -> tuple[int, bytes]:
-        connection.request("GET", "/", headers={"Host": host})
+    def ask(self, connection: http.client.HTTPConnection, host: str, target: str) -> tuple[int, bytes]:
+        connection.request("GET", target, headers={"Host": host})
         answer = connection.getresponse()
         return answer.status, answer.read()
 
@@ -81,32 +85,38 @@ class Watch:
         what: str,
         host: str,
         *,
-        old: tuple[int, bytes | None],
-        new: tuple[int, bytes | None],
+        old: str | None,
+        new: str | None,
         act: Callable[[], Any],
     ) -> Any:
-        """Runs `act` and notes how long until every connection got `new`. A body of None is any body."""
-        seen_new = [False] * CONNECTIONS
+        """Runs `act` and notes how long until every connection got both files of `new`. None: nothing is there."""
+        seen_new: list[set[str]] = [set() for _ in self._connections]
         started = time.perf_counter()
         acting = self._caller.submit(act)
         live_s: float | None = None
         while live_s is None or time.perf_counter() < started + live_s + AFTERWARDS_S:
             for index, connection in enumerate(self._connections):
-                status, body = self.ask(connection, host)
-                if status == new[0] and new[1] in (None, body):
-                    seen_new[index] = True
-                elif status == old[0] and old[1] in (None, body):
-                    self.went_back += seen_new[index]
-                else:
-                    self.mixtures += 1
+                for target, path in TARGETS.items():
+                    answer = self.ask(connection, host, target)
+                    if is_of(new, path, answer):
+                        seen_new[index].add(path)
+                    elif is_of(old, path, answer):
+                        self.went_back += bool(seen_new[index])
+                    else:
+                        self.mixtures += 1
             if acting.done() and acting.exception() is not None:
                 acting.result()
             if live_s is None and time.perf_counter() - started > WAIT_S_MAX:
                 raise SystemExit(f"{what} was not live on every worker after {WAIT_S_MAX} s")
-            if live_s is None and all(seen_new):
+            if live_s is None and all(len(seen) == len(TARGETS) for seen in seen_new):
                 live_s = time.perf_counter() - started
                 self.delays.setdefault(what, []).append(live_s)
         return acting.result()
+
+
+def is_of(state: str | None, path: str, answer: tuple[int, bytes]) -> bool:
+    """Whether an answer is that state's file, to the last byte."""
+    return answer[0] == 404 if state is None else answer == (200, FILES[state][path])
 
 
 def main() -> None:
@@ -114,21 +124,19 @@ def main() -> None:
     rounds = 15 if options.quick else 150
     host = f"{SITE}.{DOMAIN}"
     with temporary_data() as data, tempfile.TemporaryDirectory() as made, serving(data, workers=WORKERS) as server:
-        for content in PAGES.values():
-            (Path(made) / "index.html").write_bytes(content)
+        for files in FILES.values():
+            for path, content in files.items():
+                (Path(made) / path[1:]).write_bytes(content)
             server.onehop("deploy", made, "--project", SITE, "--branch", "main", "--json")
         standing = call(server, "GET", f"{PROJECT}/deployments")[0]["id"]
         watch = Watch(server)
-        one, two = (200, PAGES["one"]), (200, PAGES["two"])
         for _ in range(rounds):
-            made_id = watch.until_everywhere("deploy", host, old=two, new=one, act=partial(deploy, server, "one"))
+            made_id = watch.until_everywhere("deploy", host, old="two", new="one", act=partial(deploy, server, "one"))
             rollback = f"{PROJECT}/deployments/{standing}/rollback"
-            watch.until_everywhere("rollback", host, old=one, new=two, act=partial(call, server, "POST", rollback))
+            watch.until_everywhere("rollback", host, old="one", new="two", act=partial(call, server, "POST", rollback))
             own = f"{made_id[:8]}.{host}"
             deletion = f"{PROJECT}/deployments/{made_id}?force=true"
-            watch.until_everywhere(
-                "delete", own, old=one, new=(404, None), act=partial(call, server, "DELETE", deletion)
-            )
+            watch.until_everywhere("delete", own, old="one", new=None, act=partial(call, server, "DELETE", deletion))
     figures = {f"{what}_s": Measured(tuple(delays), "s") for what, delays in watch.delays.items()}
     p99 = {f"{what}_p99_s": sorted(delays)[round(len(delays) * 0.99) - 1] for what, delays in watch.delays.items()}
     parts = [f"{what} {figures[f'{what}_s']}, p99 {p99[f'{what}_p99_s']:.3f} s" for what in watch.delays]
@@ -140,6 +148,11 @@ def main() -> None:
         "live",
         options,
         figures,
+        goals={
+            **{name: Goal(p99_s, at_most=GOAL_S) for name, p99_s in p99.items()},
+            "mixtures": Goal(watch.mixtures, at_most=0, must_hold=True),
+            "went_back": Goal(watch.went_back, at_most=0, must_hold=True),
+        },
         extra={**p99, "mixtures": watch.mixtures, "went_back": watch.went_back, "workers": WORKERS},
         sentence=sentence,
         draw=lambda path: bars(

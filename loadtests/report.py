@@ -1,4 +1,5 @@
-"""What every load test does with its figures: medians and spreads, one JSON line, and the record of a full run."""
+"""What every load test does with its figures: medians and spreads, one JSON line, the record of a full run; and the
+comparison with its goals."""
 
 import argparse
 import json
@@ -34,6 +35,37 @@ class Measured:
 
     def __str__(self) -> str:
         return f"{self.median:,.4g} {self.unit} (spread {self.spread:.0%} over {len(self.rounds)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """A figure that should be `at_most` or `at_least` something, one of the two. `must_hold`: it is about being right
+    and not about being fast, so that a miss fails the run on any machine."""
+
+    measured: float
+    at_most: float | None = None
+    at_least: float | None = None
+    must_hold: bool = False
+
+    def __post_init__(self) -> None:
+        assert (self.at_most is None) != (self.at_least is None)
+
+    @property
+    def is_met(self) -> bool:
+        return (self.at_most is None or self.measured <= self.at_most) and (
+            self.at_least is None or self.measured >= self.at_least
+        )
+
+    def document(self) -> dict[str, Any]:
+        return {
+            **({"at_most": self.at_most} if self.at_most is not None else {"at_least": self.at_least}),
+            "measured": self.measured,
+            "met": self.is_met,
+        }
+
+    def __str__(self) -> str:
+        limit = f"at most {self.at_most:,.4g}" if self.at_most is not None else f"at least {self.at_least:,.4g}"
+        return f"{self.measured:,.4g}, goal {limit}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +110,25 @@ def conclude(
     figures: Mapping[str, Measured],
     *,
     extra: Mapping[str, Any] | None = None,
+    goals: Mapping[str, Goal] | None = None,
     sentence: str,
     draw: Callable[[Path], None] | None = None,
 ) -> None:
-    """Print; after a full run also keep. `sentence` is the line for RESULTS.md."""
+    """Print; after a full run also keep. `sentence` is the line for RESULTS.md. Exits with 1 where a goal that must
+    hold was missed."""
+    goals = goals or {}
     for key, figure in figures.items():
         print(f"{key}: {figure}", file=sys.stderr)
     document = {
         **{key: figure.median for key, figure in figures.items()},
         "spread": {key: round(figure.spread, 3) for key, figure in figures.items()},
         **(extra or {}),
+        "goals": {name: goal.document() for name, goal in goals.items()},
     }
+    for key, goal in goals.items():
+        print(f"{'met   ' if goal.is_met else 'MISSED'} {key}: {goal}", file=sys.stderr)
+    if goals:
+        sentence += f"; {tell_goals(goals)}"
     if not options.quick:
         FIGURES.mkdir(exist_ok=True)
         record = {**document, "rounds": {key: figure.rounds for key, figure in figures.items()}, **machine()}
@@ -97,6 +137,16 @@ def conclude(
             draw(FIGURES / f"{name}.svg")
         keep_line(name, sentence)
     print(json.dumps(document) if options.as_json else sentence)
+    broken = [key for key, goal in goals.items() if goal.must_hold and not goal.is_met]
+    if broken:
+        raise SystemExit(f"{name}: {', '.join(broken)} must hold on any machine and didn't")
+
+
+def tell_goals(goals: Mapping[str, Goal]) -> str:
+    missed = [f"{key} ({goal})" for key, goal in goals.items() if not goal.is_met]
+    if not missed:
+        return f"all {len(goals)} goals met"
+    return f"{len(goals) - len(missed)} of {len(goals)} goals met, missed: {', '.join(missed)}"
 
 
 def keep_line(name: str, sentence: str) -> None:

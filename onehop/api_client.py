@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -16,7 +17,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 import orjson
 
-from onehop.config import load_config
+from onehop.config import load_config, url_of
 from onehop.data_folder import DataFolder
 from onehop.errors import CommandFailed
 
@@ -32,7 +33,6 @@ CODE_UPLOAD_TOKEN_REFUSED: Final = 8000013
 PER_PAGE: Final = 100
 TOKEN: Final = re.compile(r"[!-~]{1,512}")  # what an Authorization field can carry; the server knows the rest
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-ANY_ADDRESS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104  # recognised here, not listened at
 
 Result = Any
 """What a call's `result` holds: JSON, whose shape the caller knows."""
@@ -44,6 +44,10 @@ class ApiUnreachable(CommandFailed):
 
 class ApiTokenMissing(CommandFailed):
     """There is no token to call the API with."""
+
+
+class ServerNotRunning(CommandFailed):
+    """There is a data folder, and no server runs on it."""
 
 
 class ApiSettingRefused(CommandFailed):
@@ -68,13 +72,14 @@ class ApiAccess:
 
     @classmethod
     def find(cls, environ: Mapping[str, str], *, data: Path | None) -> Self:
-        """From ONEHOP_API_URL and ONEHOP_API_TOKEN; without them this machine's own, with the admin token of its data
-        folder. That one is never sent to another machine. A token that is set and empty is a mistake, not a wish to be
-        the admin. Raises ApiTokenMissing, ApiSettingRefused."""
+        """From ONEHOP_API_URL and ONEHOP_API_TOKEN; without them that of the server which runs on this machine's data
+        folder, with its admin token. That one is sent to no other machine and, unless a URL is set, to nobody but that
+        very server: whatever listens at the usual port may be somebody else's. A token that is set and empty is a
+        mistake, not a wish to be the admin. Raises ApiTokenMissing, ApiSettingRefused, ServerNotRunning."""
         config = load_config({"data": data}, environ)
-        host = "127.0.0.1" if config.api_host in ANY_ADDRESS else config.api_host
-        own_url = f"http://{f'[{host}]' if ':' in host else host}:{config.api_port}"
-        url = environ.get("ONEHOP_API_URL") or own_url
+        folder = DataFolder(config.data)
+        own_url = folder.told_api()
+        url = environ.get("ONEHOP_API_URL") or own_url or url_of(config.api_host, config.api_port)
         if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
             raise ApiSettingRefused(f"ONEHOP_API_URL is {url!r}, but must be a URL such as http://127.0.0.1:8788")
         token = environ.get("ONEHOP_API_TOKEN")
@@ -85,7 +90,12 @@ class ApiAccess:
             )
         cure = "ONEHOP_API_TOKEN must be one that 'onehop token create' printed there"
         if token is None and (url == own_url or urlsplit(url).hostname in LOOPBACK):
-            token = read_admin_token(DataFolder(config.data).admin_token)
+            token = read_admin_token(folder.admin_token)
+            if token is not None and own_url is None and not environ.get("ONEHOP_API_URL"):
+                raise ServerNotRunning(
+                    f"no server runs on the data folder {config.data}: start one with "
+                    f"'onehop serve --data {config.data}', or name another folder with --data"
+                )
             cure = f"it is the admin token of {config.data}: name the data folder of that server with --data"
         if not token:
             raise ApiTokenMissing(
@@ -103,9 +113,10 @@ def read_admin_token(path: Path) -> str | None:
 
 
 class ApiClient:
-    """Calls one API. Used as a context manager; safe in threads."""
+    """Calls one API. Used as a context manager; safe in threads. `notices` are what its answers said beside results."""
 
     def __init__(self, access: ApiAccess, *, wait: Callable[[float], None] = time.sleep) -> None:
+        self.notices: list[str] = []
         self._access = access
         self._wait = wait
         self._http = httpx.Client(
@@ -144,15 +155,22 @@ class ApiClient:
         return self.pages(path, {"env": environment})
 
     def pages(self, path: str, query: Mapping[str, str]) -> Iterator[Result]:
-        """Every item of a list, page by page."""
-        page = 1
-        while items := self.call("GET", path, query={**query, "page": str(page), "per_page": str(PER_PAGE)}, tries=3):
-            yield from items
-            if len(items) < PER_PAGE:
+        """Every item of a list, page by page. A page may have fewer items than it has room for: what can't be read is
+        left out, and `notices` says so."""
+        for page in count(1):
+            wanted = {**query, "page": str(page), "per_page": str(PER_PAGE)}
+            envelope = self.envelope("GET", path, query=wanted, tries=3)
+            yield from envelope["result"]
+            self.notices += [str(each["message"]) for each in envelope.get("messages") or ()]
+            told = envelope.get("result_info") or {}
+            if page >= told.get("total_pages", 0):
                 return
-            page += 1
 
-    def call(
+    def call(self, method: str, path: str, **options: Any) -> Result:
+        """The result of `envelope`, which see."""
+        return self.envelope(method, path, **options)["result"]
+
+    def envelope(
         self,
         method: str,
         path: str,
@@ -163,8 +181,8 @@ class ApiClient:
         token: str | None = None,
         tries: int = 1,
     ) -> Result:
-        """The envelope's result. `body` is sent as JSON (bytes: as they are), `form` as multipart; `token` replaces the
-        API token. Raises ApiRefused, ApiUnreachable."""
+        """The whole answer to a call that succeeded. `body` is sent as JSON (bytes: as they are), `form` as multipart;
+        `token` replaces the API token. Raises ApiRefused, ApiUnreachable."""
         content = body if isinstance(body, bytes) else orjson.dumps(body) if body is not None else None
         request = self._http.build_request(
             method, path, content=content, files=form, params=query,
@@ -188,6 +206,7 @@ class ApiClient:
         raise AssertionError("the last try returns or raises")
 
     def _answer_to(self, request: httpx.Request) -> Result:
+        """The envelope of a success."""
         try:
             response = self._http.send(request)
         except httpx.TransportError as error:
@@ -197,8 +216,8 @@ class ApiClient:
             ) from None
         try:
             envelope = orjson.loads(response.content)
-            if envelope["success"]:
-                return envelope["result"]
+            if envelope["success"] and "result" in envelope:
+                return envelope
             first = envelope["errors"][0]
             message, code = str(first["message"]), int(first["code"])
         except (orjson.JSONDecodeError, LookupError, TypeError, ValueError):

@@ -27,6 +27,8 @@ from asset_server.blob_folder import BlobFolder
 from asset_server.blobs import BlobStore
 from asset_server.manifest import Manifest
 from control_plane.clock import Clock
+from functions.bundle import SUFFIX as BUNDLE_SUFFIX
+from functions.bundle import BundleStore
 from onehop.data_folder import DataFolder
 from onehop.errors import CommandFailed
 from onehop.output import Watcher
@@ -38,6 +40,8 @@ VERSION: Final = 1
 DESCRIPTION_FILE: Final = "backup.json"
 STORE_FILE: Final = "data.mdb"
 TAR_SUFFIXES: Final = (".tar", ".tar.gz", ".tgz")
+OTHER_ARCHIVES: Final = (".zip", ".7z", ".rar", ".gz", ".bz2", ".tbz", ".tbz2", ".xz", ".txz", ".zst", ".tzst", ".lz4")
+"""Names that promise what isn't written; a folder of such a name would surprise."""
 PRIVATE_FOLDER_MODE: Final = 0o700
 SECRET_MODE: Final = 0o600
 
@@ -65,10 +69,14 @@ def back_up(folder: DataFolder, target: Path, *, clock: Clock, watcher: Watcher)
     if target.resolve().is_relative_to(folder.root.resolve()):
         raise BackupRefused(f"{target} lies in the data folder itself; name a place outside of it")
     is_tar = target.name.endswith(TAR_SUFFIXES)
+    if not is_tar and target.name.lower().endswith(OTHER_ARCHIVES):
+        raise BackupRefused(f"{target} has the name of an archive that isn't written here; end it in .tar or .tar.gz")
     with being_made(target if not is_tar else target.with_name(target.name + ".folder"), keep=not is_tar) as partial:
         description = fill(folder, partial, clock=clock, watcher=watcher)
         if is_tar:
             watcher.begin("writing the archive")
+            if target.exists():
+                raise BackupRefused(f"{target} has been made meanwhile; name another")
             pack(partial, target)
     return description
 
@@ -89,8 +97,7 @@ def fill(folder: DataFolder, partial: Path, *, clock: Clock, watcher: Watcher) -
             sites, deployments = snapshot.count(Database.SITES), snapshot.count(Database.DEPLOYMENTS)
         (copy.kv / "lock.mdb").unlink(missing_ok=True)
         missing = copy_blobs(folder.blobs, copy.blobs, sorted(needed), watcher)
-    if folder.bundles.is_dir():
-        shutil.copytree(folder.bundles, copy.bundles, copy_function=link_or_copy)
+        copy_bundles(folder.bundles, copy.bundles)
     for file in sorted(folder.secrets.iterdir()):
         copy_secret(file, copy.secrets / file.name)
     refuse_another_ring(copy)
@@ -133,11 +140,20 @@ def copy_blobs(source: Path, target: Path, keys: list[str], watcher: Watcher) ->
     return missing
 
 
+def copy_bundles(source: Path, target: Path) -> None:
+    """Those that have their name. Drafts of deploys under way come and go meanwhile, and are nobody's yet."""
+    target.mkdir()
+    for bundle_id in BundleStore(source).ids():
+        name = bundle_id + BUNDLE_SUFFIX
+        link_or_copy(source / name, target / name)
+
+
 def link_or_copy(source: "str | Path", target: "str | Path") -> None:
     try:
         os.link(source, target)
     except OSError as error:
-        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP):
+        # ENOENT: what had the name when it was looked up has just been replaced, so that there's no link to it left.
+        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.ENOENT):
             raise
         shutil.copyfile(source, target)
 
@@ -182,6 +198,9 @@ def bring_back(source: Path, partial: Path, *, watcher: Watcher) -> BackupDescri
     else:
         unpack(source, partial, watcher)
     restored = DataFolder(partial)
+    for needed in (restored.kv / STORE_FILE, restored.route_keys):
+        if not needed.is_file():
+            raise BackupRefused(f"{source} isn't a whole backup: it has no {needed.relative_to(partial)}")
     try:
         description = BackupDescription(**orjson.loads((partial / DESCRIPTION_FILE).read_bytes()))
     except (OSError, orjson.JSONDecodeError, TypeError) as error:
@@ -201,15 +220,22 @@ def bring_back(source: Path, partial: Path, *, watcher: Watcher) -> BackupDescri
 def being_made(target: Path, *, keep: bool = True) -> Iterator[Path]:
     """A folder beside `target` that gets its name when the block ends well, and is gone when it doesn't."""
     partial = target.with_name(target.name + ".partial")
-    if partial.exists():
-        raise BackupRefused(f"{partial} is left from an attempt that was killed, or one that is under way; remove it")
+    partial.parent.mkdir(parents=True, exist_ok=True)
     try:
-        partial.mkdir(mode=PRIVATE_FOLDER_MODE, parents=True)
+        partial.mkdir(mode=PRIVATE_FOLDER_MODE)
+    except FileExistsError:
+        raise BackupRefused(
+            f"{partial} is left from an attempt that was killed, or one that is under way; remove it"
+        ) from None
+    try:  # from here on the folder is ours to remove
         yield partial
         if keep:
-            if target.exists():
-                target.rmdir()
-            partial.rename(target)
+            try:
+                partial.rename(target)  # takes the place of an empty folder, and of nothing else
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                    raise
+                raise BackupRefused(f"{target} has been made meanwhile; name another") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

@@ -14,6 +14,8 @@ from typing import Final
 
 from asset_server.blobs import BlobStore
 from asset_server.manifest import Manifest, ManifestCorrupt, manifest_id
+from control_plane.key_proofs import LOST_WITHOUT, prove_key
+from control_plane.secret_files import SecretUnusable
 from functions.bundle import BundleStore
 from onehop.check_records import Names, RecordWalk
 from onehop.check_report import CheckReport, Faults
@@ -25,7 +27,8 @@ from router.kv.errors import StoreDamaged
 from router.kv.schema import Database
 from router.kv.store import Snapshot
 
-SECRET_FILES: Final = ("route-keys.json", "token-pepper", "upload-key", "variables-key", "admin-token")
+SECRET_FILES: Final = ("route-keys.json", "upload-key", "admin-token")
+"""Those whose mode is looked at here; that of the others is, when they are proven."""
 CURE_MANIFEST: Final = "deploy again what the faults below name; the same files make the same manifest"
 CURE_BUNDLE: Final = "deploy again what the faults below name, with its function"
 CURE_BLOB: Final = (
@@ -48,6 +51,8 @@ def check(it: OpenedStore, blobs: BlobStore, *, is_deep: bool, watcher: Watcher)
     """Raises what opening raises; from then on faults are findings. `is_deep`: read the bytes of every blob."""
     faults = Faults()
     check_secrets(it, faults)
+    with it.store.read() as snapshot:
+        prove_keys(it, snapshot, faults)
     with blobs.claiming(), it.store.read() as snapshot:
         try:
             manifests = walk_manifests(snapshot, faults, watcher)
@@ -82,7 +87,7 @@ def check_secrets(it: OpenedStore, faults: Faults) -> None:
     for name in SECRET_FILES:
         path = it.folder.secrets / name
         if not path.exists():
-            continue  # each is made at first use; the key ring was read when the store was opened
+            continue  # whether it should be there is `prove_keys`' to say
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & 0o077:
             faults.add(
@@ -91,6 +96,17 @@ def check_secrets(it: OpenedStore, faults: Faults) -> None:
                 f"may be read by others (mode {mode:04o})",
                 f"make it its owner's only: chmod 600 {path}",
             )
+
+
+def prove_keys(it: OpenedStore, snapshot: Snapshot, faults: Faults) -> None:
+    """Those that the control plane alone needs; the ring was proven when the store was opened."""
+    for name in LOST_WITHOUT:
+        path = it.folder.secrets / name
+        try:
+            prove_key(snapshot, path)
+        except SecretUnusable as error:
+            what, _, cure = str(error).removeprefix(f"{path} ").partition("; ")
+            faults.add("secret", str(path), what, cure)
 
 
 def walk_manifests(snapshot: Snapshot, faults: Faults, watcher: Watcher) -> ManifestWalk:

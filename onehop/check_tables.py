@@ -28,9 +28,20 @@ CURE_TABLE: Final = "'onehop check --repair' writes it again from the records"
 FAULTS_PER_TABLE_MAX: Final = 20
 
 
+@dataclass(frozen=True, slots=True)
+class Unnamed:
+    """A row that nothing names. `site_no` is whose it would be; None: that can't be told."""
+
+    database: Database
+    key: bytes
+    site_no: int | None
+    what: str
+
+
 @dataclass(slots=True)
 class TableWalk:
-    """Over one snapshot. `broken` are sites whose table wants to be made anew, `orphans` keys that nothing names."""
+    """Over one snapshot. `broken` are sites whose table wants to be made anew; whether what is `unnamed` is in the way or
+    of a damaged record, the records' walk knows."""
 
     snapshot: Snapshot
     keys: KeyRing
@@ -38,7 +49,7 @@ class TableWalk:
     faults: Faults
     watcher: Watcher
     broken: list[int] = field(default_factory=list)
-    orphans: list[tuple[Database, bytes]] = field(default_factory=list)
+    unnamed: list[Unnamed] = field(default_factory=list)
     manifests_named: set[str] = field(default_factory=set)
     tables_count: int = 0
     unmigrated_count: int = 0
@@ -64,9 +75,11 @@ class TableWalk:
         for key, raw in self.snapshot.scan(Database.LEGACY_TABLES):
             self.watcher.advance()
             self.tables_count += 1
-            site = sites.get(SITE_NO.unpack(key)[0]) if len(key) == SITE_NO.size else None
+            site_no = SITE_NO.unpack(key)[0] if len(key) == SITE_NO.size else None
+            site = sites.get(site_no) if site_no is not None else None
             if site is None:
-                self._orphan(Database.LEGACY_TABLES, key, f"the routing table {key.hex()} belongs to no site")
+                what = f"the routing table {key.hex()} belongs to no site"
+                self.unnamed.append(Unnamed(Database.LEGACY_TABLES, key, site_no, what))
             else:
                 self._check_table(site, raw)
         if self.snapshot.count(Database.PIPELINES) != self._pipelines_found:
@@ -128,10 +141,15 @@ class TableWalk:
                 named.update(each.script_hash.encode("ascii") for each in parse_table(raw))
             except TableRefused:
                 continue
-        for key, _ in self.snapshot.scan(Database.PIPELINES):
+        for key, value in self.snapshot.scan(Database.PIPELINES):
             if key not in named:
-                self._orphan(Database.PIPELINES, key, f"no routing table names {key.decode('ascii', 'replace')}")
+                what = f"no routing table names {key.decode('ascii', 'replace')}"
+                self.unnamed.append(Unnamed(Database.PIPELINES, key, site_of(value), what))
 
-    def _orphan(self, database: Database, key: bytes, what: str) -> None:
-        self.faults.add("orphan", f"{database} {key.hex()}", what, "'onehop check --repair' removes it")
-        self.orphans.append((database, key))
+
+def site_of(value: bytes) -> int | None:
+    """Whose pipeline it is; None where it can't be read."""
+    try:
+        return Pipeline.parse(value).site_no
+    except PipelineUnreadable:
+        return None

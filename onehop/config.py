@@ -134,6 +134,12 @@ PARSERS: Final[Mapping[str, Callable[[object], object]]] = {
 assert PARSERS.keys() == {each.name for each in fields(Config)}
 
 
+def url_of(host: str, port: int) -> str:
+    """How this machine reaches what listens there."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # compared, not bound
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
 def variable_name(setting: str) -> str:
     return f"ONEHOP_{setting.upper()}"
 

@@ -25,7 +25,7 @@ ABSENT_HOST = "healthz.invalid"
 
 @contextmanager
 def opened_control_plane(config: Config, folder: DataFolder, *, edge_port: int) -> Iterator[Starlette]:
-    """What the control plane serves, with the folder's lock held."""
+    """What the control plane serves, with the folder's lock held. Raises DataFolderRefused, SecretUnusable."""
     with folder.controlled(), open_store(folder.kv) as store:
         plane = ControlPlane(
             store=store,
@@ -33,7 +33,7 @@ def opened_control_plane(config: Config, folder: DataFolder, *, edge_port: int) 
             bundles=BundleStore(folder.bundles),
             keys=lambda: read_key_ring(folder.route_keys),
             names=SiteNames(config.pages_domain),
-            secrets=PlaneSecrets.read(folder.secrets),
+            secrets=PlaneSecrets.settle(store, folder.secrets),
             url=PublicUrl(config.url_scheme, public_port(config, edge_port)),
             edges_answer=lambda: edges_answer(config.host, edge_port),
             read_metrics=lambda: read_metrics(folder.metrics),

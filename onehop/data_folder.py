@@ -1,7 +1,12 @@
-"""Where things lie in a data folder, and the lock that keeps a second control plane out of it."""
+"""Where things lie in a data folder, and the lock that keeps a second control plane out of it.
+
+control.lock holds the control plane's process id and, on a second line, where its API is. That counts for as long as
+the lock is held: by it the command line finds the one server that the folder's admin token may be shown to.
+"""
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +27,12 @@ OWN_NAMES: Final = frozenset(
         "lost+found",
     }
 )
+
+
+LOCK_TRIES: Final = 10
+LOCK_RETRY_S: Final = 0.02
+"""Whoever asks where the API is holds the lock for a moment."""
+LOCK_BYTES_MAX: Final = 512
 
 
 class DataFolderRefused(Exception):
@@ -110,10 +121,8 @@ class DataFolder:
     def controlled(self) -> Iterator[None]:
         """Holds the folder's lock: one control plane at a time. The kernel lets go of it when the process ends."""
         descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            holder = os.read(descriptor, 32).decode("ascii", "replace").strip()
+        if not try_lock(descriptor):
+            holder = read_lock(descriptor)[0]
             os.close(descriptor)
             raise DataFolderRefused(
                 f"{self.root} is in use by another 'onehop serve'{f' (process {holder})' if holder else ''}; "
@@ -125,3 +134,40 @@ class DataFolder:
             yield
         finally:
             os.close(descriptor)
+
+    def tell_api(self, url: str) -> None:
+        """By whoever holds the lock, once."""
+        with self.lock.open("a", encoding="ascii") as file:
+            file.write(f"{url}\n")
+
+    def told_api(self) -> str | None:
+        """Where the API of the control plane is that holds the lock now; None when none does."""
+        try:
+            descriptor = os.open(self.lock, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return read_lock(descriptor)[1] or None
+        else:
+            return None
+        finally:
+            os.close(descriptor)
+
+
+def try_lock(descriptor: int) -> bool:
+    for _ in range(LOCK_TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            time.sleep(LOCK_RETRY_S)
+        else:
+            return True
+    return False
+
+
+def read_lock(descriptor: int) -> tuple[str, str]:
+    """(process id, URL), each empty when it isn't there."""
+    lines = os.pread(descriptor, LOCK_BYTES_MAX, 0).decode("ascii", "replace").split("\n")
+    return lines[0], lines[1] if len(lines) > 2 else ""

@@ -69,7 +69,7 @@ def read_folder(
     walk = _Walk(root.resolve(), follow_links=follow_links)
     files = tuple(sorted(walk.files_below(walk.root, "", depth=0), key=lambda each: each.path))
     refuse_unfit(files, files_count_max=files_count_max)
-    controls = {name: root / name for name in CONTROL_FILES if (root / name).is_file()}
+    controls = {name: walk.root / name for name in CONTROL_FILES if walk.is_control_file(name)}
     warnings = list(walk.warnings())
     if (root / "_worker.js").is_dir():
         raise FolderRefused(
@@ -161,6 +161,12 @@ class _Walk:
             if not is_left_out(path, entry.name):
                 yield from self._entry(entry, f"{path}/{entry.name}", depth=depth)
         self._open.pop()
+
+    def is_control_file(self, name: str) -> bool:
+        """Whether it is there and steers. A link out of the folder doesn't: a deploy's log quotes lines that it can't
+        use."""
+        file = self.root / name
+        return (not file.is_symlink() or self._is_to_be_followed(file, f"/{name}")) and file.is_file()
 
     def _entry(self, entry: "os.DirEntry[str]", path: str, *, depth: int) -> Iterator[FolderFile]:
         file = Path(entry.path)

@@ -101,6 +101,11 @@ def warn(text: str) -> None:
     sys.stderr.write(f"warning: {printable(text)}\n")
 
 
+def warn_all(texts: Sequence[str]) -> None:
+    for text in texts:
+        warn(text)
+
+
 def printable(value: object) -> str:
     """As one line without control characters: a branch's name or commit message must not steer the terminal."""
     text = "" if value is None else "yes" if value is True else "no" if value is False else str(value)

@@ -2,13 +2,14 @@
 
 Routes and routing tables follow from records, so they are written again from them; rows that nothing names go; damaged
 blobs are taken away, so that the next deploy is asked for their bytes. Records themselves can't be derived: those want
-a backup.
+a backup, and until then nothing that they may have named goes (`check_records` says what is in doubt).
 """
 
 from dataclasses import dataclass
 
 from asset_server.blobs import BlobStore
 from control_plane.dual_write import rebuild_table
+from functions.bundle import BundleStore
 from onehop.check import damaged_blobs
 from onehop.check_records import Names, RecordWalk
 from onehop.check_report import CheckReport, Faults
@@ -33,11 +34,12 @@ def repair(it: OpenedStore, blobs: BlobStore, report: CheckReport, *, watcher: W
     removed = list(damaged_blobs(report))
     for key in removed:
         blobs.remove(key)
+    names = Names(frozenset(), {}, frozenset(BundleStore(it.folder.bundles).ids()))
     with it.store.write() as transaction:
         keys = live_ring(transaction, it.keys)
         faults = Faults()
         tables = TableWalk(transaction, keys, it.names, faults, watcher)
-        walk = RecordWalk(it, transaction, keys, Names(frozenset(), {}, None), faults, watcher, tables)
+        walk = RecordWalk(it, transaction, keys, names, faults, watcher, tables)
         walk.run()
         for wanted in walk.wanted_routes:
             put_route(transaction, it.keys, wanted.hostname, wanted.pipeline)

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import uvicorn
 
-from onehop.config import Config, variable_name
+from onehop.config import Config, url_of, variable_name
 from onehop.data_folder import DataFolder, DataFolderRefused
 from onehop.edge_parts import opened_edge, prepare
 from onehop.errors import CommandFailed
@@ -66,6 +66,7 @@ def run_serve(config: Config, *, as_json: bool = False, on_ready: Callable[[int,
 
     def run_control_plane(role: str, ready: Callable[[], object]) -> None:
         # Imported here, after the fork: its 200 ms then pass beside the edges' start and not before it.
+        from control_plane.secret_files import SecretUnusable
         from onehop.control_plane_parts import opened_control_plane
 
         try:
@@ -74,11 +75,12 @@ def run_serve(config: Config, *, as_json: bool = False, on_ready: Callable[[int,
                 opened_control_plane(config, folder, edge_port=edge_port) as app,
             ):
                 edge_socket.close()
+                folder.tell_api(url_of(config.api_host, api_port))
                 limits = HttpLimits(
                     connections_count_max=connections_count_max, drained_bytes_max=API_DRAINED_BYTES_MAX
                 )
                 serve_app(app, api_socket, config, ready, limits=limits, meter=ListenerMeter(cells, "api"))
-        except DataFolderRefused as error:
+        except (DataFolderRefused, SecretUnusable) as error:
             sys.stderr.write(f"onehop: {error}\n")
             raise SystemExit(EXIT_START_REFUSED) from None
 

@@ -7,7 +7,7 @@ import typer
 from onehop.api_client import ApiClient
 from onehop.commands.options import AsJson, Data, SiteName, connect
 from onehop.errors import CommandFailed
-from onehop.output import show_fields, show_json, show_line, show_table, watched
+from onehop.output import show_fields, show_json, show_line, show_table, warn_all, watched
 
 app = typer.Typer(
     add_completion=False, help="Deployments: list, show, roll back, promote, delete; their files and logs."
@@ -40,6 +40,7 @@ def list_deployments(
                 watcher.advance()
                 if branch in (None, branch_of(each)):
                     found.append(each)
+        warn_all(api.notices)
     if as_json:
         show_json(found)
         return

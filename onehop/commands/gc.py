@@ -6,7 +6,7 @@ import typer
 
 from onehop.api_client import OWN_API
 from onehop.commands.options import AsJson, Data, connect
-from onehop.output import show_fields, show_json, watched
+from onehop.output import show_fields, show_json, warn, watched
 
 app = typer.Typer(add_completion=False)
 
@@ -21,6 +21,16 @@ def collect(
     with connect(data) as api, watched() as watcher:
         watcher.begin("collecting")
         report = api.call("POST", f"{OWN_API}/gc", body={"dry_run": dry_run})
+    if report["records_unreadable"]:
+        warn(
+            f"no manifest and no function bundle was collected: {report['records_unreadable']} records can't be read, "
+            "and may need any of them; 'onehop check' names them"
+        )
+    if report["manifests_unreadable"]:
+        warn(
+            f"no blob was collected: {report['manifests_unreadable']} manifests are damaged, and may need any of them; "
+            "'onehop check' names them"
+        )
     if as_json:
         show_json(report)
         return

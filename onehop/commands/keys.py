@@ -1,17 +1,21 @@
-"""`onehop keys …`: the keys that hostnames are hashed with."""
+"""`onehop keys …`: the keys that hostnames are hashed with; and how a lost secret of the control plane is given up."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
+from control_plane.key_proofs import TOKEN_PEPPER, VARIABLES_KEY, give_up_key
 from onehop.commands.options import AsJson, Data
 from onehop.opened_store import find_folder, opened
 from onehop.output import Watcher, show_json, show_line, show_table, watched
 from router.key_files import make_key
 from router.rotation import Progress, rotate_keys
 
-app = typer.Typer(add_completion=False, help="The keys that hostnames are hashed with: list, rotate.")
+app = typer.Typer(
+    add_completion=False, help="The keys that hostnames are hashed with: list, rotate; lost secrets: renew."
+)
 
 
 @app.command("list")
@@ -51,6 +55,34 @@ def rotate(
     else:
         done = "finished the rotation that was under way" if rotated.is_resumed else "rotated"
         show_line(f"{done}: {rotated.moved_count} routes now lie under key {rotated.key_id}")
+
+
+class Renewable(StrEnum):
+    """Files of secrets/ that can be made anew, at a price."""
+
+    PEPPER = TOKEN_PEPPER
+    VARIABLES = VARIABLES_KEY
+
+
+@app.command("renew")
+def renew(
+    name: Annotated[Renewable, typer.Argument(help="Which: its file's name in secrets/.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    data: Data = None,
+) -> None:
+    """Give up a lost secret, while no server runs: the next 'onehop serve' makes a new one."""
+    folder = find_folder(data)
+    price = "every API token" if name is Renewable.PEPPER else "the value of every secret variable"
+    if not yes:
+        typer.confirm(f"this gives up {price} of {folder.root}, for good; go on?", abort=True)
+    with folder.controlled(), opened(folder) as it, it.store.write() as transaction:
+        give_up_key(transaction, folder.secrets / name)
+    again = (
+        f"the admin's is then in {folder.admin_token}, make the others with 'onehop token create'"
+        if name is Renewable.PEPPER
+        else "set each variable again, then deploy again"
+    )
+    show_line(f"{name} is given up, the next 'onehop serve' makes a new one; {again}")
 
 
 @dataclass(slots=True)

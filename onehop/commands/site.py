@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from onehop.commands.options import AsJson, Data, SiteName, connect
-from onehop.output import show_fields, show_json, show_line, show_table
+from onehop.output import show_fields, show_json, show_line, show_table, warn_all
 
 app = typer.Typer(add_completion=False, help="Sites: list, create, show, change, delete; their domains and addresses.")
 domain_app = typer.Typer(help="A site's custom domains.")
@@ -21,6 +21,7 @@ def list_sites(data: Data = None, as_json: AsJson = False) -> None:
     """Every site, by name."""
     with connect(data) as api:
         sites = list(api.projects())
+        warn_all(api.notices)
     if as_json:
         show_json(sites)
         return

@@ -60,7 +60,7 @@ def open_plane(
                 bundles=BundleStore(data / "bundles"),
                 keys=lambda: ring,
                 names=SiteNames(PAGES_DOMAIN),
-                secrets=PlaneSecrets.read(data / "secrets"),
+                secrets=PlaneSecrets.settle(store, data / "secrets"),
                 url=PublicUrl("http", 8787),
                 clock=Clock(now_s=time.read, new_id=new_id) if new_id is not None else Clock(now_s=time.read),
             )

@@ -1,6 +1,9 @@
 """How the command line speaks to the API: what is tried again, what is said when it fails, where a token goes."""
 
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +13,18 @@ from pathlib import Path
 import pytest
 
 from control_plane.plane import ACCOUNT_ID_DEFAULT
-from onehop.api_client import ACCOUNT, BACK_OFF_S_MAX, ApiAccess, ApiClient, ApiRefused, ApiTokenMissing, ApiUnreachable
+from onehop.api_client import (
+    ACCOUNT,
+    BACK_OFF_S_MAX,
+    ApiAccess,
+    ApiClient,
+    ApiRefused,
+    ApiTokenMissing,
+    ApiUnreachable,
+    ServerNotRunning,
+)
+from onehop.data_folder import DataFolder, DataFolderRefused
+from tests.conftest import Serve
 
 Answer = tuple[int, dict[str, str], bytes]
 
@@ -90,10 +104,20 @@ def test_what_is_no_envelope_is_told_apart_from_a_refusal(body: bytes) -> None:
 
 def test_pages_are_read_to_the_end() -> None:
     full, rest = [{"n": number} for number in range(100)], [{"n": 100}]
-    pages = [(200, {}, json.dumps({"success": True, "result": page}).encode()) for page in (full, rest)]
-    with answering(*pages) as (url, asked), ApiClient(ApiAccess(url, "token")) as api:
-        assert [each["n"] for each in api.pages("/list", {})] == list(range(101))
-    assert len(asked) == 2
+    assert list_all(full, rest) == [*full, *rest]
+
+
+def test_a_page_with_room_left_is_not_taken_for_the_last() -> None:
+    assert list_all([], [{"n": 1}], []) == [{"n": 1}]
+
+
+def list_all(*pages: list[dict[str, int]]) -> list[object]:
+    told = {"success": True, "result_info": {"total_pages": len(pages)}}
+    answers = [(200, {}, json.dumps({**told, "result": page}).encode()) for page in pages]
+    with answering(*answers) as (url, asked), ApiClient(ApiAccess(url, "token")) as api:
+        items = list(api.pages("/list", {}))
+    assert len(asked) == len(pages)
+    return items
 
 
 def data_with_token(tmp_path: Path) -> Path:
@@ -104,10 +128,44 @@ def data_with_token(tmp_path: Path) -> Path:
 
 def test_admin_token_is_for_this_machine_only(tmp_path: Path) -> None:
     data = data_with_token(tmp_path)
-    assert ApiAccess.find({}, data=data) == ApiAccess("http://127.0.0.1:8788", "admin")
     assert ApiAccess.find({"ONEHOP_API_URL": "http://localhost:99"}, data=data).token == "admin"
     with pytest.raises(ApiTokenMissing):
         ApiAccess.find({"ONEHOP_API_URL": "https://pages.example.com"}, data=data)
+
+
+def test_admin_token_goes_to_the_server_of_its_own_folder_alone(tmp_path: Path) -> None:
+    data = data_with_token(tmp_path)
+    with pytest.raises(ServerNotRunning, match="onehop serve"):
+        ApiAccess.find({"ONEHOP_API_PORT": "99"}, data=data)
+    folder = DataFolder(data)
+    with folder.controlled():
+        with pytest.raises(ServerNotRunning):
+            ApiAccess.find({}, data=data)
+        folder.tell_api("http://127.0.0.1:4711")
+        assert ApiAccess.find({"ONEHOP_API_PORT": "99"}, data=data) == ApiAccess("http://127.0.0.1:4711", "admin")
+        assert ApiAccess.find({"ONEHOP_API_URL": "http://localhost:99"}, data=data).url == "http://localhost:99"
+        assert ApiAccess.find({"ONEHOP_API_TOKEN": "mine"}, data=data) == ApiAccess("http://127.0.0.1:4711", "mine")
+    with pytest.raises(ServerNotRunning):
+        ApiAccess.find({}, data=data)
+
+
+def test_asking_where_the_server_is_keeps_none_from_starting(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path)
+    stop = threading.Event()
+
+    def keep_asking() -> None:
+        while not stop.is_set():
+            folder.told_api()
+
+    asker = threading.Thread(target=keep_asking)
+    asker.start()
+    try:
+        for _ in range(10):
+            with folder.controlled(), pytest.raises(DataFolderRefused, match=f"process {os.getpid()}"):
+                folder.controlled().__enter__()
+    finally:
+        stop.set()
+        asker.join()
 
 
 def test_variables_win_and_wranglers_base_url_is_understood(tmp_path: Path) -> None:
@@ -126,3 +184,18 @@ def test_token_is_not_in_a_printed_access() -> None:
 
 def test_account_is_the_control_planes() -> None:
     assert ACCOUNT == ACCOUNT_ID_DEFAULT
+
+
+def test_the_command_line_finds_the_server_of_a_data_folder_and_shows_its_token_to_no_other(serve: Serve) -> None:
+    server = serve()
+    with answering() as (url, asked):
+        environ = {name: text for name, text in os.environ.items() if not name.startswith("ONEHOP_")}
+        environ["ONEHOP_API_PORT"] = url.rpartition(":")[2]
+        command = [sys.executable, "-m", "onehop", "site", "list", "--data", str(server.data)]
+        found = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+        assert (found.returncode, found.stderr) == (0, "")
+        server.stop()
+        refused = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+        assert refused.returncode == 1
+        assert f"onehop serve --data {server.data}" in refused.stderr
+    assert asked == []

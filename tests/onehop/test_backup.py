@@ -1,10 +1,13 @@
 """A backup made while serving, brought back elsewhere, serves the same."""
 
+import shutil
 import stat
+import threading
 from pathlib import Path
 
 import pytest
 
+from onehop.backup import BackupRefused, being_made
 from tests.conftest import LiveServer, Serve
 
 
@@ -81,3 +84,81 @@ def test_damaged_backup_is_restored_only_by_force(server: LiveServer, tmp_path: 
     assert "--force" in refused.stderr
     server.cli(*target, "--force")
     assert (tmp_path / "restored" / "kv").is_dir()
+
+
+@pytest.mark.parametrize("lost", ["kv", "kv/data.mdb", "secrets"])
+def test_a_backup_without_its_store_or_secrets_is_refused_in_one_line(
+    server: LiveServer, tmp_path: Path, lost: str
+) -> None:
+    server.cli("backup", str(tmp_path / "folder"))
+    gone = tmp_path / "folder" / lost
+    shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
+    refused = server.cli("restore", str(tmp_path / "folder"), "--data", str(tmp_path / "restored"), check=False)
+    assert refused.returncode == 1
+    assert refused.stderr.count("\n") == 1, refused.stderr
+    assert "isn't a whole backup" in refused.stderr
+    assert not list(tmp_path.glob("restored*"))
+
+
+@pytest.mark.parametrize("name", ["backup.zip", "backup.tar.zst", "BACKUP.7Z", "backup.gz"])
+def test_a_name_that_promises_another_archive_is_refused(server: LiveServer, tmp_path: Path, name: str) -> None:
+    refused = server.cli("backup", str(tmp_path / name), check=False)
+    assert refused.returncode == 1
+    assert ".tar.gz" in refused.stderr
+    assert not (tmp_path / name).exists()
+    server.cli("backup", str(tmp_path / "backup.2026-11-24"))
+
+
+def test_bundles_that_are_being_written_are_left_out(server: LiveServer, tmp_path: Path) -> None:
+    """A function deploy writes a draft and gives it its name; either may happen at any moment of a backup."""
+    bundles = server.data / "bundles"
+    (bundles / f"{'a' * 32}.draft").write_bytes(b"half a bundle")
+    (bundles / f"{'A' * 22}.bundle").write_bytes(b"a bundle")
+    stop = threading.Event()
+
+    def keep_writing() -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            draft = bundles / f"{number:032x}.draft"
+            draft.write_bytes(b"x")
+            draft.replace(bundles / f"{'B' * 22}.bundle")
+
+    writer = threading.Thread(target=keep_writing)
+    writer.start()
+    try:
+        for number in range(5):
+            server.cli("backup", str(tmp_path / f"backup-{number}"))
+            copied = {file.name for file in (tmp_path / f"backup-{number}" / "bundles").iterdir()}
+            assert copied == {f"{'A' * 22}.bundle", f"{'B' * 22}.bundle"}
+    finally:
+        stop.set()
+        writer.join()
+
+
+@pytest.mark.parametrize("round_number", range(50))
+def test_of_two_that_make_the_same_folder_one_does_and_the_other_harms_nothing(
+    tmp_path: Path, round_number: int
+) -> None:
+    target = tmp_path / "made"
+    start = threading.Barrier(2)
+    outcomes: list[str] = []
+
+    def make(name: str) -> None:
+        start.wait()
+        try:
+            with being_made(target) as partial:
+                (partial / "whole").write_text(name)
+            outcomes.append(name)
+        except BackupRefused:
+            outcomes.append("refused")
+
+    threads = [threading.Thread(target=make, args=(name,)) for name in ("one", "other")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(outcomes) == 2
+    (made,) = {"one", "other"} & set(outcomes)
+    assert (target / "whole").read_text() == made
+    assert [each.name for each in tmp_path.iterdir()] == ["made"]

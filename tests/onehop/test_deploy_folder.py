@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from asset_server.manifest import ASSET_BYTES_MAX
-from onehop.deploy_folder import DEPTH_MAX, FolderRefused, is_left_out, read_folder
+from onehop.deploy_folder import CONTROL_FILES, DEPTH_MAX, FolderRefused, is_left_out, read_folder
 
 
 def make(root: Path, *names: str, content: bytes = b"x") -> Path:
@@ -186,3 +186,17 @@ def test_one_name_in_two_unicode_forms_is_refused_before_anything_is_sent(tmp_pa
         pytest.skip("this file system takes both forms for one name")
     with pytest.raises(FolderRefused, match=r"two Unicode forms: '/e\\u0301\.txt' and '/\\xe9\.txt'"):
         read_folder(tmp_path)
+
+
+@pytest.mark.parametrize("name", CONTROL_FILES)
+def test_a_control_file_that_links_out_of_the_folder_is_left_out_and_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / "credentials.yml").write_text("password: hunter2")
+    folder = make(tmp_path / "site", "index.html", "rules")
+    (folder / name).symlink_to(tmp_path / "credentials.yml")
+    kept_in = read_folder(folder)
+    assert kept_in.controls == {}
+    assert any(f"/{name}" in warning and "--follow-links" in warning for warning in kept_in.warnings)
+    assert set(read_folder(folder, follow_links=True).controls) == {name}
+    (folder / name).unlink()
+    (folder / name).symlink_to("rules")
+    assert set(read_folder(folder).controls) == {name}

@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from router.kv.environment import largest_map_bytes
 from router.kv.errors import SchemaUnknown, StoreMissing
 from router.kv.schema import SCHEMA_VERSION, Database
 from router.kv.snapshot import next_prefix
 from router.kv.store import Store, open_store
 
+LARGEST_USUAL_DISK_BYTES = 10**12
 KEYS = st.binary(min_size=1, max_size=4)
 
 
@@ -235,3 +237,14 @@ def test_62_an_open_store_is_of_no_use_to_a_forked_child(store: Store) -> None:
     child.join()
     assert "fork" in outcome.get()
     put(store, b"a")
+
+
+def test_the_map_cannot_fill_before_the_disk_does(tmp_path: Path) -> None:
+    """It is a reservation of addresses, so it may be larger than any disk that a store will lie on."""
+    disk = os.statvfs(tmp_path)
+    assert largest_map_bytes() > disk.f_blocks * disk.f_frsize
+    assert largest_map_bytes() >= LARGEST_USUAL_DISK_BYTES
+    with open_store(tmp_path / "kv", create=True):
+        reserved = [line for line in Path("/proc/self/maps").read_text().splitlines() if line.endswith("kv/data.mdb")]
+    (begin, end), *_ = (line.split()[0].split("-") for line in reserved)
+    assert int(end, 16) - int(begin, 16) == largest_map_bytes()
