@@ -40,8 +40,8 @@ class Unnamed:
 
 @dataclass(slots=True)
 class TableWalk:
-    """Over one snapshot. `broken` are sites whose table wants to be made anew; whether what is `unnamed` is in the way or
-    of a damaged record, the records' walk knows."""
+    """Over one snapshot. `broken` are sites whose table wants to be made anew; whether what is `unnamed` is in the way
+    or of a damaged record, the records' walk knows."""
 
     snapshot: Snapshot
     keys: KeyRing
@@ -136,15 +136,18 @@ class TableWalk:
 
     def _find_orphaned_pipelines(self) -> None:
         named: set[bytes] = set()
-        for _, raw in self.snapshot.scan(Database.LEGACY_TABLES):
+        unread: set[int] = set()
+        for key, raw in self.snapshot.scan(Database.LEGACY_TABLES):
             try:
                 named.update(each.script_hash.encode("ascii") for each in parse_table(raw))
             except TableRefused:
-                continue
+                unread.add(SITE_NO.unpack(key)[0])
         for key, value in self.snapshot.scan(Database.PIPELINES):
-            if key not in named:
-                what = f"no routing table names {key.decode('ascii', 'replace')}"
-                self.unnamed.append(Unnamed(Database.PIPELINES, key, site_of(value), what))
+            site_no = site_of(value)
+            if key in named or site_no in unread or (site_no is None and unread):
+                continue  # a table that can't be read may name it
+            what = f"no routing table names {key.decode('ascii', 'replace')}"
+            self.unnamed.append(Unnamed(Database.PIPELINES, key, site_no, what))
 
 
 def site_of(value: bytes) -> int | None:
