@@ -13,12 +13,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from control_plane.catalogue import find_site, read_site
-from control_plane.envelope import render_success
 from control_plane.errors import BodyUnreadable, Forbidden, Unauthenticated, UnknownProject, ValueRefused
 from control_plane.plane import ControlPlane
-from control_plane.request_bodies import JSON_BYTES_MAX, Held, parse_json, read_body
 from control_plane.tokens import Access, TokenRecord
 from control_plane.upload_token import UploadGrant
+from envelope.answers import render_success
+from envelope.bodies import JSON_BYTES_MAX, Held, parse_json, read_body
 from router.records import JsonObject, Site
 
 PER_PAGE_DEFAULT: Final = 25

@@ -1,0 +1,1 @@
+"""Durable execution: steps, retries, sleeps, events, on SQLite."""
