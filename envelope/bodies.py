@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
+from urllib.parse import parse_qsl
 
 import orjson
 from starlette.requests import ClientDisconnect, Request
@@ -18,6 +19,7 @@ JSON_BYTES_MAX: Final = 1024 * 1024
 BODY_READ_S_MAX: Final = 600.0
 IN_FLIGHT_BYTES_MAX: Final = 512 * 1024 * 1024
 JSON_DEPTH_MAX: Final = 64
+FORM_FIELDS_MAX: Final = 32
 
 
 class BodyBudget:
@@ -92,6 +94,18 @@ def parse_json(body: bytes) -> object:
     except ValueError as error:
         raise BodyUnreadable(f"the body isn't the JSON that this route takes: {error}") from None
     return value
+
+
+def parse_form(body: bytes) -> dict[str, str]:
+    """What a page's form sends (application/x-www-form-urlencoded). Raises BodyUnreadable, also for a field twice."""
+    try:
+        pairs = parse_qsl(body.decode("utf-8"), keep_blank_values=True, errors="strict", max_num_fields=FORM_FIELDS_MAX)
+    except ValueError:
+        raise BodyUnreadable("the body isn't a form that this page has") from None
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise BodyUnreadable("the form has a field twice")
+    return fields
 
 
 def parse_large_json(body: bytes) -> object:

@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "site": "List, create, show, change and delete sites; their domains and branch addresses.",
     "deployment": "List, show, roll back, promote and delete deployments.",
     "route": "Show how a host finds its deployment, step by step.",
+    "workflow": "Durable workflows: list, describe, trigger, steer and export them; run your own.",
     "token": "Create, list and revoke API tokens.",
     "keys": "List and rotate the keys that hostnames are hashed with.",
     "gc": "Remove what no deployment needs any more.",
