@@ -74,7 +74,7 @@ async def run_attempts(lifetime: "Lifetime", step: StepRecord, work: Work) -> An
                 error: Exception = WorkflowInternalError(f"step {step.name!r}: {problem.why}")
                 await _fail(lifetime, step, work, Failure.of(error), error, is_final=True)
                 raise error from problem
-            except Exception as raised:
+            except Exception as raised:  # noqa: BLE001 - an author's callback may raise anything
                 error = _as_author_sees(raised, work.config)
                 if await _fail(lifetime, step, work, Failure.of(error), error):
                     continue
@@ -164,7 +164,7 @@ async def _fail(
     *,
     is_final: bool = False,
 ) -> bool:
-    """Stores the failed attempt. True: there will be another. Raises NonRetryableDelayError where the delay has none."""
+    """Stores the failed attempt. True: there will be another. Raises NonRetryableDelayError."""
     will_retry = not is_final and not is_non_retryable(error) and may_retry(step.attempts, work.config.retries_limit)
     delay_ms: int | None = None
     if will_retry:

@@ -59,7 +59,7 @@ def takes_argument(callback: Callable[..., Any]) -> bool:
         if code.co_argcount <= first:
             return bool(code.co_flags & inspect.CO_VARARGS)
         defaults_count = len(function.__defaults__ or ())
-        return code.co_argcount - defaults_count > first or code.co_varnames[first] == "ctx"
+        return bool(code.co_argcount - defaults_count > first or code.co_varnames[first] == "ctx")
     try:
         parameters = list(inspect.signature(callback).parameters.values())
     except (TypeError, ValueError):  # some built-ins have none

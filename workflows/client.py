@@ -103,14 +103,14 @@ class Client:
     async def create(
         self,
         workflow: WorkflowRef,
-        id: str | None = None,  # noqa: A002
+        id: str | None = None,
         params: Any = None,
         retention: Mapping[str, Duration] | None = None,
         *,
         trigger: Trigger = Trigger.BINDING,
         priority: int = 0,
     ) -> "InstanceHandle":
-        """Queued and synced when this returns. Raises WorkflowError: invalid id, `instance.already_exists`, too large."""
+        """Queued and synced when this returns. Raises WorkflowError: bad id, `instance.already_exists`, too large."""
         record = self.workflow(workflow)
         new = self._new_instance(id, params, retention, trigger, priority)
         await self.writer.submit(lambda tx: instances.create(tx, record.id, [new], skip_known=False))
@@ -120,7 +120,7 @@ class Client:
     async def create_batch(
         self, workflow: WorkflowRef, wanted: Sequence[NewInstanceOptions], *, trigger: Trigger = Trigger.BINDING
     ) -> "list[InstanceHandle]":
-        """1 to 100, in one transaction; ids that exist or come twice are left out. Raises WorkflowError for the whole."""
+        """1 to 100, in one transaction; ids that exist or come twice are left out. Raises WorkflowError for all."""
         record = self.workflow(workflow)
         _check_batch(len(wanted))
         new = [self._new_instance(one.id, one.params, one.retention, trigger, 0) for one in wanted]
@@ -147,7 +147,7 @@ class Client:
 
     # ---- one instance
 
-    async def get(self, workflow: WorkflowRef, id: str) -> "InstanceHandle":  # noqa: A002
+    async def get(self, workflow: WorkflowRef, id: str) -> "InstanceHandle":
         """Raises InstanceNotFound."""
         record = self.workflow(workflow)
         self.record(record.id, id)
@@ -223,7 +223,7 @@ def _check_batch(count: int) -> None:
 class InstanceHandle:
     """One instance, by workflow and id. Every call raises InstanceNotFound once it is gone."""
 
-    def __init__(self, client: Client, workflow_id: str, workflow_name: str, id: str) -> None:  # noqa: A002
+    def __init__(self, client: Client, workflow_id: str, workflow_name: str, id: str) -> None:
         self._client = client
         self.workflow_id = workflow_id
         self.workflow_name = workflow_name
@@ -263,11 +263,11 @@ class InstanceHandle:
     async def _command(self, command: dict[str, Any]) -> None:
         await self._client.command(self.workflow_id, self.id, command)
 
-    async def send_event(self, type: str, payload: Any = None) -> None:  # noqa: A002
+    async def send_event(self, type: str, payload: Any = None) -> None:
         """Raises WorkflowError `instance.cannot_send_event` once it has ended."""
         await self._client.send_event(self.workflow_id, self.id, type, payload)
 
-    async def result(self, timeout: float | None = None) -> Any:  # noqa: ASYNC109
+    async def result(self, timeout: float | None = None) -> Any:
         """Waits (seconds) for its end and returns the output. Raises its stored error, or TimeoutError.
 
         A terminated instance raises WorkflowError `instance.terminated`.
@@ -280,7 +280,7 @@ class InstanceHandle:
             raise record.error.error()
         raise WorkflowError("instance.terminated", f"instance {self.id!r} was terminated")
 
-    async def ended(self, timeout: float | None = None) -> InstanceRecord:  # noqa: ASYNC109
+    async def ended(self, timeout: float | None = None) -> InstanceRecord:
         """Waits (seconds) for a terminal state. Raises TimeoutError."""
         async with asyncio.timeout(timeout):
             while not (record := self.record()).status.is_terminal:  # noqa: ASYNC110 - other processes end it too

@@ -12,7 +12,7 @@ class Timer(Protocol):
 
 
 class Clock(Protocol):
-    """`call_at` runs `callback` on the event loop that called it, once `now_ms() >= when_ms`: late perhaps, never early."""
+    """`call_at` runs `callback` on the loop that called it, once `now_ms() >= when_ms`: late perhaps, never early."""
 
     def now_ms(self) -> int: ...
     def call_at(self, when_ms: int, callback: Callable[[], None]) -> Timer: ...

@@ -44,8 +44,8 @@ class Engine(Client):
 
 @asynccontextmanager
 async def open_engine(
-    path: Path | str, workflows: Iterable[type[Workflow]], *, limits: Limits | None = None, timing: Timing | None = None,
-    clock: Clock | None = None, interventions: "Interventions | None" = None,
+    path: Path | str, workflows: Iterable[type[Workflow]], *, limits: Limits | None = None,
+    timing: Timing | None = None, clock: Clock | None = None, interventions: "Interventions | None" = None,
 ) -> AsyncIterator[Engine]:  # fmt: skip
     """Opens (makes, if need be) the store at `path` and runs `workflows` until the block ends. Raises StoreError.
 
@@ -56,8 +56,8 @@ async def open_engine(
     threads, run_threads = CallbackThreads(limits.threads), CallbackThreads(limits.running_per_worker)
     try:
         services = Services(
-            lambda command: writer.submit(command, leased=True), clock, limits, timing or Timing(), threads, run_threads,
-            interventions,
+            lambda command: writer.submit(command, leased=True), clock, limits, timing or Timing(), threads,
+            run_threads, interventions,
         )  # fmt: skip
         engine = Engine(writer, clock, limits, services)
         for workflow in workflows:

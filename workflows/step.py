@@ -118,9 +118,9 @@ class WorkflowStep:
         *,
         type: str | None = None,
         event_type: str | None = None,
-        timeout: Duration = "24 hours",  # noqa: A002
+        timeout: Duration = "24 hours",
     ) -> ReceivedEvent:
-        """Waits for an event of this type (`event_type` is another spelling) and takes it; oldest first if several came.
+        """Waits for an event of this type (`event_type` is another spelling) and takes it, the oldest if several came.
 
         Events that came before the wait count. Raises WorkflowTimeoutError after `timeout` (default 24 hours, also
         for 0 or ""; at most 365 days); that is stored too.

@@ -34,7 +34,7 @@ class RetriesOption(TypedDict, total=False):
 
 
 class StepOptions(TypedDict, total=False):
-    """`retries` needs `limit` and `delay`; `timeout` is for each attempt; `sensitive` hides the output in logs and API."""
+    """`retries` needs `limit` and `delay`; `timeout` is per attempt; `sensitive` hides the output in logs and API."""
 
     retries: RetriesOption
     timeout: Duration

@@ -32,7 +32,7 @@ class SyncWorkflowStep:
         *,
         type: str | None = None,
         event_type: str | None = None,
-        timeout: Duration = "24 hours",  # noqa: A002
+        timeout: Duration = "24 hours",
     ) -> ReceivedEvent:
         event: ReceivedEvent = self._wait(
             self._step.wait_for_event(name, type=type, event_type=event_type, timeout=timeout)

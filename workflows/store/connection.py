@@ -73,8 +73,8 @@ def store_error(path: Path, problem: sqlite3.Error) -> StoreError:
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             return StoreError(
                 "store.damaged",
-                f"{path} is damaged: {problem}. Stop what uses it, move it and its -wal and -shm away, and put the last "
-                f"backup in its place; without one, 'sqlite3 {path} .recover' saves what can be read",
+                f"{path} is damaged: {problem}. Stop what uses it, move it and its -wal and -shm away, and put the "
+                f"last backup in its place; without one, 'sqlite3 {path} .recover' saves what can be read",
             )
         case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
             return StoreError(

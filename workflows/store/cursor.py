@@ -14,7 +14,7 @@ Direction = Literal["asc", "desc"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceFilter:
-    """Which instances a listing shows: a status by number, creation within [from_ms, to_ms], ids with `search` in them."""
+    """What a listing shows: a status by number, creation within [from_ms, to_ms], ids with `search` in them."""
 
     status: int | None = None
     from_ms: int | None = None

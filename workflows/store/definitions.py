@@ -22,7 +22,7 @@ class Registration:
 
 
 def register_workflow(transaction: Transaction, wanted: Registration) -> tuple[str, str]:
-    """Idempotent; another `code_hash` is another version, and the newest named is the current. (workflow id, version id)"""
+    """Idempotent; another `code_hash` is another version, the newest the current one. (workflow id, version id)"""
     now = transaction.now_ms
     row = transaction.one("SELECT id FROM workflows WHERE name=?", (wanted.name,))
     settings = (
@@ -62,5 +62,5 @@ def _version(transaction: Transaction, workflow_id: str, wanted: Registration) -
         (new_id(), workflow_id, wanted.class_name, wanted.code_hash, now, now),
     )
     assert row is not None
-    version_id = row[0]
-    return version_id
+    new_version_id: str = row[0]
+    return new_version_id

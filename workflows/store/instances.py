@@ -48,7 +48,7 @@ HEAD_COLUMNS: Final = "seq, workflow_id, id, status, pending_cmd, lease_owner, p
 
 
 def read_head(transaction: Transaction, seq: int) -> Head | None:
-    row = transaction.one(f"SELECT {HEAD_COLUMNS} FROM instances WHERE seq = ?", (seq,))  # noqa: S608
+    row = transaction.one(f"SELECT {HEAD_COLUMNS} FROM instances WHERE seq = ?", (seq,))
     return head_of(row) if row else None
 
 
@@ -56,7 +56,7 @@ def find(transaction: Transaction, workflow_id: str, instance_id: str) -> Head:
     """Raises InstanceNotFound."""
     row = transaction.one(
         f"SELECT {HEAD_COLUMNS} FROM instances WHERE workflow_id = ? AND id = ?",
-        (workflow_id, instance_id),  # noqa: S608
+        (workflow_id, instance_id),
     )
     if row is None:
         raise InstanceNotFound(workflow_id, instance_id)
@@ -98,8 +98,9 @@ def create(
     now = transaction.now_ms
     for new in wanted:
         cursor = transaction.connection.execute(
-            "INSERT INTO instances(workflow_id, id, version_id, status, trigger_source, params, created_on, modified_on,"
-            " queued_on, priority, success_ret_ms, error_ret_ms) VALUES(?,?,?,0,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
+            "INSERT INTO instances(workflow_id, id, version_id, status, trigger_source, params, created_on,"
+            " modified_on, queued_on, priority, success_ret_ms, error_ret_ms) VALUES(?,?,?,0,?,?,?,?,?,?,?,?)"
+            " ON CONFLICT DO NOTHING",
             (workflow_id, new.id, version_id, new.trigger, new.params, now, now, now, new.priority,
              new.success_ret_ms, new.error_ret_ms),
         )  # fmt: skip
@@ -179,7 +180,7 @@ def carry_out(transaction: Transaction, head: Head, command: dict[str, Any]) -> 
 def carry_out_pending(transaction: Transaction, head: Head, pending: Sequence[dict[str, Any]] | None = None) -> None:
     """All (or `pending`) that was left for the holder, in order, on rows that nobody holds any more."""
     for command in head.pending if pending is None else pending:
-        row = transaction.one(f"SELECT {HEAD_COLUMNS} FROM instances WHERE seq=?", (head.seq,))  # noqa: S608
+        row = transaction.one(f"SELECT {HEAD_COLUMNS} FROM instances WHERE seq=?", (head.seq,))
         if row is None:
             return
         carry_out(transaction, head_of(row), command)
@@ -200,7 +201,8 @@ def resume(transaction: Transaction, head: Head) -> None:
     if head.paused_on is not None:
         shift_timers(transaction, head.seq, now - head.paused_on)
     transaction.execute(
-        "UPDATE instances SET status=0, woken=1, paused_on=NULL, queued_on=?, modified_on=?, lease_owner=NULL WHERE seq=?",
+        "UPDATE instances SET status=0, woken=1, paused_on=NULL, queued_on=?, modified_on=?, lease_owner=NULL"
+        " WHERE seq=?",
         (now, now, head.seq),
     )
 
@@ -217,7 +219,8 @@ def terminate(transaction: Transaction, head: Head, *, rollback: bool, trigger: 
         begin_rollback(transaction, head, final=Status.TERMINATED, failure=TERMINATED)
         now = transaction.now_ms
         transaction.execute(
-            "UPDATE instances SET status=0, woken=1, paused_on=NULL, wake_at=NULL, queued_on=?, lease_owner=NULL WHERE seq=?",
+            "UPDATE instances SET status=0, woken=1, paused_on=NULL, wake_at=NULL, queued_on=?, lease_owner=NULL"
+            " WHERE seq=?",
             (now, head.seq),
         )
         return
@@ -262,9 +265,9 @@ def end(
     now = transaction.now_ms
     column = "success_ret_ms" if status is Status.COMPLETE else "error_ret_ms"
     transaction.execute(
-        "UPDATE instances SET status=?, output=?, error_json=?, ended_on=?, modified_on=?, wake_at=NULL, paused_on=NULL,"
-        f" woken=0, rollback_json=NULL, pending_cmd=NULL, lease_owner=NULL, expires_on=?+coalesce({column},"
-        f" (SELECT {column} FROM workflows WHERE workflows.id=instances.workflow_id), ?) WHERE seq=?",
+        "UPDATE instances SET status=?, output=?, error_json=?, ended_on=?, modified_on=?, wake_at=NULL,"
+        f" paused_on=NULL, woken=0, rollback_json=NULL, pending_cmd=NULL, lease_owner=NULL, expires_on=?+coalesce({column},"
+        f" (SELECT {column} FROM workflows AS w WHERE w.id=instances.workflow_id), ?) WHERE seq=?",
         (status, output, None if failure is None else render_failure(failure), now, now, now, RETENTION_MS, seq),
     )
     transaction.execute("UPDATE steps SET due=NULL WHERE instance_seq=? AND due IS NOT NULL", (seq,))
@@ -294,10 +297,12 @@ def restart(transaction: Transaction, head: Head, from_step: dict[str, Any] | No
         if first is not None:
             _wipe_from(transaction, seq, first)
     transaction.execute(
-        "UPDATE instances SET status=0, woken=0, output=NULL, error_json=NULL, paused_on=NULL, wake_at=NULL, ended_on=NULL,"
-        " expires_on=NULL, rollback_json=NULL, recoveries=0, queued_on=?, modified_on=?, lease_owner=NULL, state_bytes=0,"
+        "UPDATE instances SET status=0, woken=0, output=NULL, error_json=NULL, paused_on=NULL, wake_at=NULL,"
+        " ended_on=NULL, expires_on=NULL, rollback_json=NULL, recoveries=0, queued_on=?, modified_on=?,"
+        " lease_owner=NULL, state_bytes=0,"
         " started_on=CASE WHEN ? THEN NULL ELSE started_on END, version_id=coalesce((SELECT id FROM versions WHERE"
-        " versions.workflow_id=instances.workflow_id ORDER BY modified_on DESC, versions.rowid DESC LIMIT 1), version_id)"
+        " versions.workflow_id=instances.workflow_id ORDER BY modified_on DESC, versions.rowid DESC LIMIT 1),"
+        " version_id)"
         " WHERE seq=?",
         (now, now, from_step is None, seq),
     )
@@ -305,17 +310,17 @@ def restart(transaction: Transaction, head: Head, from_step: dict[str, Any] | No
 
 def _wipe(transaction: Transaction, seq: int) -> None:
     for table in ("steps", "attempts", "chunks", "log", "events"):
-        transaction.execute(f"DELETE FROM {table} WHERE instance_seq=?", (seq,))  # noqa: S608
+        transaction.execute(f"DELETE FROM {table} WHERE instance_seq=?", (seq,))
 
 
 def _wipe_from(transaction: Transaction, seq: int, first: int) -> None:
     gone = "instance_seq=? AND (ord>=? OR state NOT IN ('done', 'failed'))"
     for table in ("attempts", "chunks", "log"):
         transaction.execute(
-            f"DELETE FROM {table} WHERE instance_seq=? AND step_id IN (SELECT id FROM steps WHERE {gone})",  # noqa: S608
+            f"DELETE FROM {table} WHERE instance_seq=? AND step_id IN (SELECT id FROM steps WHERE {gone})",
             (seq, seq, first),
         )
-    transaction.execute(f"DELETE FROM steps WHERE {gone}", (seq, first))  # noqa: S608
+    transaction.execute(f"DELETE FROM steps WHERE {gone}", (seq, first))
     transaction.execute(
         "DELETE FROM log WHERE instance_seq=? AND step_id IS NULL AND event NOT IN (?, ?)",
         (seq, LogEvent.WORKFLOW_QUEUED, LogEvent.WORKFLOW_START),
@@ -361,7 +366,8 @@ def _is_waited_for(transaction: Transaction, seq: int, event_type: str) -> bool:
 def queue_woken(transaction: Transaction, seq: int) -> None:
     now = transaction.now_ms
     transaction.execute(
-        "UPDATE instances SET status=0, woken=1, wake_at=NULL, queued_on=?, modified_on=?, lease_owner=NULL WHERE seq=?",
+        "UPDATE instances SET status=0, woken=1, wake_at=NULL, queued_on=?, modified_on=?, lease_owner=NULL"
+        " WHERE seq=?",
         (now, now, seq),
     )
 

@@ -107,7 +107,7 @@ def finish_step(instance: InstanceRecord, step: StepRecord, result: bytes, cpu_m
 def fail_attempt(
     instance: InstanceRecord, step: StepRecord, failure: Failure, retry_delay_ms: int | None
 ) -> Callable[[Transaction], int]:
-    """Commit point 4: with a delay the step will be tried again at its end, with none the step has failed. Returns when."""
+    """Commit point 4: with a delay the step will be tried again after it, else the step has failed. Returns when."""
 
     def command(transaction: Transaction) -> int:
         now = transaction.now_ms

@@ -56,7 +56,7 @@ def recover(transaction: Transaction, *, recoveries_max: int) -> int:
     orphans = "SELECT seq FROM instances WHERE lease_owner IS NOT NULL AND lease_owner NOT IN (SELECT id FROM workers)"
     for (worker_id,) in lost:
         transaction.execute("DELETE FROM workers WHERE id=?", (worker_id,))
-    found = transaction.all(f"SELECT {HEAD_COLUMNS} FROM instances WHERE seq IN ({orphans})")  # noqa: S608
+    found = transaction.all(f"SELECT {HEAD_COLUMNS} FROM instances WHERE seq IN ({orphans})")
     for row in found:
         _recover_one(transaction, head_of(row), recoveries_max)
     return len(found)
@@ -80,7 +80,7 @@ def _recover_one(transaction: Transaction, head: Head, recoveries_max: int) -> N
 
 def release_worker(transaction: Transaction, worker_id: str) -> None:
     """Gives all back at once, so that another worker goes on without waiting for the lease to run out."""
-    for row in transaction.all(f"SELECT {HEAD_COLUMNS} FROM instances WHERE lease_owner=?", (worker_id,)):  # noqa: S608
+    for row in transaction.all(f"SELECT {HEAD_COLUMNS} FROM instances WHERE lease_owner=?", (worker_id,)):
         head = head_of(row)
         transaction.execute("UPDATE instances SET pending_cmd=NULL WHERE seq=?", (head.seq,))
         if head.status is Status.WAITING_FOR_PAUSE:
@@ -154,13 +154,13 @@ def _claim_one(transaction: Transaction, worker_id: str, seq: int) -> Claimed:
     )  # fmt: skip
     if not was_started:
         return Claimed(instance, [])
-    steps = connection.execute(f"SELECT {STEP_COLUMNS} FROM steps WHERE instance_seq=? ORDER BY ord", (seq,))  # noqa: S608
+    steps = connection.execute(f"SELECT {STEP_COLUMNS} FROM steps WHERE instance_seq=? ORDER BY ord", (seq,))
     return Claimed(instance, [step_record(step) for step in steps])
 
 
 def hibernate(transaction: Transaction, instance: InstanceRecord, wake_at: int, state_bytes: int) -> bool:
     """Gives the instance up until `wake_at`. Queued instead (and False) where an event came or a command waits."""
-    head_row = transaction.one(f"SELECT {HEAD_COLUMNS} FROM instances WHERE seq=?", (instance.seq,))  # noqa: S608
+    head_row = transaction.one(f"SELECT {HEAD_COLUMNS} FROM instances WHERE seq=?", (instance.seq,))
     if head_row is None:
         return False
     head = head_of(head_row)
@@ -171,7 +171,8 @@ def hibernate(transaction: Transaction, instance: InstanceRecord, wake_at: int, 
         (instance.seq,),
     )
     transaction.execute(
-        "UPDATE instances SET status=7, wake_at=?, modified_on=?, lease_owner=NULL, pending_cmd=NULL, state_bytes=? WHERE seq=?",
+        "UPDATE instances SET status=7, wake_at=?, modified_on=?, lease_owner=NULL, pending_cmd=NULL,"
+        " state_bytes=? WHERE seq=?",
         (wake_at, now, state_bytes, instance.seq),
     )
     transaction.log(instance.workflow_id, instance.seq, LogEvent.WAITING)

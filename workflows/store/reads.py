@@ -120,16 +120,16 @@ class Reads:
         """Newest first; `search` is a part of the name."""
         with self._one_commit():
             where = "WHERE instr(name, ?) > 0 OR ? = ''"
-            ((total,),) = self._all(f"SELECT count(*) FROM workflows {where}", search, search)  # noqa: S608
+            ((total,),) = self._all(f"SELECT count(*) FROM workflows {where}", search, search)
             rows = self._all(
-                f"SELECT {WORKFLOW_COLUMNS} FROM workflows {where} ORDER BY created_on DESC, name LIMIT ? OFFSET ?",  # noqa: S608
+                f"SELECT {WORKFLOW_COLUMNS} FROM workflows {where} ORDER BY created_on DESC, name LIMIT ? OFFSET ?",
                 search, search, per_page, (page - 1) * per_page,
             )  # fmt: skip
         return Page(tuple(WorkflowRecord(*row) for row in rows), total)
 
     def workflow(self, name: str) -> WorkflowRecord | None:
         with translated(self._path):
-            rows = self._all(f"SELECT {WORKFLOW_COLUMNS} FROM workflows WHERE name = ?", name)  # noqa: S608
+            rows = self._all(f"SELECT {WORKFLOW_COLUMNS} FROM workflows WHERE name = ?", name)
         return WorkflowRecord(*rows[0]) if rows else None
 
     def versions(self, workflow_id: str, *, page: int = 1, per_page: int = 25) -> Page[VersionRecord]:
@@ -137,7 +137,7 @@ class Reads:
         with self._one_commit():
             ((total,),) = self._all("SELECT count(*) FROM versions WHERE workflow_id = ?", workflow_id)
             rows = self._all(
-                f"SELECT {VERSION_COLUMNS} FROM versions WHERE workflow_id = ?"  # noqa: S608
+                f"SELECT {VERSION_COLUMNS} FROM versions WHERE workflow_id = ?"
                 " ORDER BY modified_on DESC, rowid DESC LIMIT ? OFFSET ?",
                 workflow_id, per_page, (page - 1) * per_page,
             )  # fmt: skip
@@ -146,7 +146,7 @@ class Reads:
     def version(self, workflow_id: str, version_id: str) -> VersionRecord | None:
         with translated(self._path):
             rows = self._all(
-                f"SELECT {VERSION_COLUMNS} FROM versions WHERE workflow_id = ? AND id = ?",  # noqa: S608
+                f"SELECT {VERSION_COLUMNS} FROM versions WHERE workflow_id = ? AND id = ?",
                 workflow_id, version_id,
             )  # fmt: skip
         return VersionRecord(*rows[0]) if rows else None
@@ -164,7 +164,7 @@ class Reads:
     def instances(
         self, workflow_id: str, filter_: InstanceFilter, *, per_page: int = 25, cursor: str | None = None, page: int = 1
     ) -> InstancePage:
-        """By creation. Goes on from `cursor`, or (deprecated in the API) skips `page - 1` pages. Raises WorkflowError."""
+        """By creation. Goes on from `cursor`, or (deprecated) skips the pages before `page`. Raises WorkflowError."""
         mark = filter_.mark(workflow_id)
         conditions, parameters = ["workflow_id = ?"], [workflow_id]
         for condition, value in (
@@ -183,7 +183,7 @@ class Reads:
         order = filter_.direction.upper()
         with translated(self._path):
             rows = self._all(
-                f"SELECT {INSTANCE_COLUMNS} FROM instances WHERE {' AND '.join(conditions)}"  # noqa: S608
+                f"SELECT {INSTANCE_COLUMNS} FROM instances WHERE {' AND '.join(conditions)}"
                 f" ORDER BY created_on {order}, seq {order} LIMIT ? OFFSET ?",
                 *parameters, per_page + 1, (page - 1) * per_page,
             )  # fmt: skip
@@ -205,7 +205,7 @@ class Reads:
     def instance(self, workflow_id: str, instance_id: str) -> InstanceRecord | None:
         with translated(self._path):
             rows = self._all(
-                f"SELECT {INSTANCE_COLUMNS} FROM instances WHERE workflow_id = ? AND id = ?",  # noqa: S608
+                f"SELECT {INSTANCE_COLUMNS} FROM instances WHERE workflow_id = ? AND id = ?",
                 workflow_id, instance_id,
             )  # fmt: skip
         return instance_record(rows[0]) if rows else None
@@ -216,7 +216,7 @@ class Reads:
         """The instance with its steps in order of start, each with its attempts; rollbacks lie within their steps."""
         with self._one_commit():
             rows = self._all(
-                f"SELECT {INSTANCE_COLUMNS} FROM instances WHERE workflow_id = ? AND id = ?",  # noqa: S608
+                f"SELECT {INSTANCE_COLUMNS} FROM instances WHERE workflow_id = ? AND id = ?",
                 workflow_id, instance_id,
             )  # fmt: skip
             if not rows:
@@ -224,7 +224,7 @@ class Reads:
             instance = instance_record(rows[0])
             steps = self._all(
                 f"SELECT {STEP_COLUMNS} FROM steps WHERE instance_seq = ? ORDER BY ord",
-                instance.seq,  # noqa: S608
+                instance.seq,
             )
             failed = self._all(
                 "SELECT step_id, n, started_on, ended_on, error_json, retry_delay_ms FROM attempts"
@@ -256,7 +256,7 @@ class Reads:
         step = "step" if by_step else "''"
         with translated(self._path):
             rows = self._all(
-                f"SELECT minute / ?1 * ?1 * 60000, event, {step}, sum(n), sum(wall_ms), sum(cpu_ms) FROM metrics"  # noqa: S608
+                f"SELECT minute / ?1 * ?1 * 60000, event, {step}, sum(n), sum(wall_ms), sum(cpu_ms) FROM metrics"
                 " WHERE workflow_id = ?2 AND minute >= ?3 AND minute < ?4 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 LIMIT ?5",
                 bucket_minutes, workflow_id, from_ms // 60_000, -(-to_ms // 60_000), METRICS_MAX,
             )  # fmt: skip
@@ -266,10 +266,12 @@ class Reads:
         """The whole store's figures for a metrics scraper."""
         with self._one_commit():
             counts = self._all(
-                "SELECT w.name, i.status, count(*) FROM instances AS i JOIN workflows AS w ON w.id = i.workflow_id GROUP BY 1, 2"
+                "SELECT w.name, i.status, count(*) FROM instances AS i JOIN workflows AS w"
+                " ON w.id = i.workflow_id GROUP BY 1, 2"
             )
             events = self._all(
-                "SELECT w.name, m.event, sum(m.n), sum(m.wall_ms) FROM metrics AS m JOIN workflows AS w ON w.id = m.workflow_id"
+                "SELECT w.name, m.event, sum(m.n), sum(m.wall_ms) FROM metrics AS m JOIN workflows AS w"
+                " ON w.id = m.workflow_id"
                 " GROUP BY 1, 2"
             )
             ((oldest,),) = self._all("SELECT min(queued_on) FROM instances WHERE status = 0")
@@ -284,7 +286,7 @@ class Reads:
     def step_result(
         self, workflow_id: str, instance_id: str, name: str, count: int
     ) -> tuple[bytes | None, Failure | None]:
-        """What the `do` with this name and count gave: (result, None), (None, failure), or (None, None) while it has not."""
+        """What this `do` gave: (result, None), (None, failure), or (None, None) while it has given nothing."""
         with translated(self._path):
             rows = self._all(
                 "SELECT steps.result, steps.error_json, steps.state FROM steps JOIN instances ON seq = instance_seq"
