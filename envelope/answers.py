@@ -2,8 +2,8 @@
 means nothing to them. So every answer of an API is an envelope, whatever went wrong.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import orjson
@@ -21,12 +21,13 @@ JSON_HEADERS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a list. `total_count` is of the whole list."""
+    """One page of a list. `total_count` is of the whole list; `more` is told beside it."""
 
     items: Sequence[object]
     page: int
     per_page: int
     total_count: int
+    more: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +47,14 @@ def render_success(result: object) -> Response:
     return Response(orjson.dumps(document), headers=JSON_HEADERS)
 
 
-def page_info(page: Page) -> dict[str, int]:
+def page_info(page: Page) -> dict[str, object]:
     return {
         "page": page.page,
         "per_page": page.per_page,
         "count": len(page.items),
         "total_count": page.total_count,
         "total_pages": -(-page.total_count // page.per_page),
+        **page.more,
     }
 
 

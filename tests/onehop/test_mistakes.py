@@ -38,6 +38,16 @@ def test_a_folder_that_holds_other_things_does_not_become_a_data_folder(tmp_path
     assert [entry.name for entry in tmp_path.iterdir()] == ["index.html"]
 
 
+def test_a_data_folder_without_its_store_is_not_taken_for_a_new_one(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path / "data")
+    folder.create()
+    folder.route_keys.write_text("{}")
+    with pytest.raises(DataFolderRefused, match="lost its store"):
+        folder.create()
+    (folder.kv / "data.mdb").touch()
+    folder.create()
+
+
 def test_an_empty_folder_is_deployed_only_by_force(live_server: LiveServer, tmp_path: Path) -> None:
     refused = run(live_server, "deploy", str(tmp_path), "--project", "empty", "--branch", "main")
     assert refused.returncode == 1
