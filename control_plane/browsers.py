@@ -16,7 +16,7 @@ def refuse_foreign(request: Request) -> None:
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     is_same_site = site == "same-origin" if site is not None else origin is not None
     if not is_same_site or (origin is not None and not is_own_origin(origin, request.headers.get("host", ""))):
-        raise Forbidden("this form was sent from another site's page, or by no page at all; open ours and send it there")
+        raise Forbidden("this was sent by another site's page, or by no page at all; open ours and send it there")
 
 
 def is_own_origin(origin: str, host: str) -> bool:

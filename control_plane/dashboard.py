@@ -26,6 +26,7 @@ from envelope.bodies import parse_form, read_body
 from envelope.errors import ApiError, Forbidden
 from workflows.pages.app import Pages, Visitor
 from workflows.pages.templating import Templates
+from workflows.rest.app import WorkflowsApi
 
 ROOT: Final = "/dashboard"
 SIGN_IN: Final = f"{ROOT}/sign-in"
@@ -109,7 +110,7 @@ class Dashboard:
 
     def _show_form(self, target: str, notice: str, *, status: int = 200) -> Response:
         return self.templates.render(
-            "sign_in.html", status=status, next=target, notice=notice, sign_in=SIGN_IN, caller=None
+            "sign_in.html", http_status=status, next=target, notice=notice, sign_in=SIGN_IN, caller=None
         )
 
     def _guarded(self, endpoint: Endpoint) -> Endpoint:
@@ -125,6 +126,11 @@ class Dashboard:
 
     def _show_refusal(self, error: ApiError) -> Response:
         return self.pages.show_message(str(error.status), error.message, status=error.status)
+
+
+def create_dashboard(plane: ControlPlane, workflows: WorkflowsApi) -> Dashboard:
+    templates = Templates(WORKFLOWS, sign_out=SIGN_OUT, more_packages=["control_plane"])
+    return Dashboard(plane, Sessions(plane.clock.now_s), templates, Pages(workflows, templates))
 
 
 def sign_in_address(request: Request) -> str:

@@ -186,7 +186,8 @@ class ApiClient:
         token: str | None = None,
         tries: int = 1,
     ) -> Result:
-        """The whole answer of a call that succeeded. `body` is sent as JSON (bytes: as they are), `form` as multipart; `token` replaces the
+        """The whole answer to a call that succeeded. `body` is sent as JSON (bytes: as they are), `form` as multipart;
+        `token` replaces the
         API token. Raises ApiRefused, ApiUnreachable."""
         content = body if isinstance(body, bytes) else orjson.dumps(body) if body is not None else None
         request = self._http.build_request(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 OWN_NAMES: Final = frozenset(
-    {"kv", "blobs", "uploads", "bundles", "secrets", "control.lock", "blobs.lock", "lost+found"}
+    {"kv", "blobs", "uploads", "bundles", "secrets", "workflows", "control.lock", "blobs.lock", "lost+found"}
 )
 
 
@@ -42,6 +42,14 @@ class DataFolder:
     @property
     def secrets(self) -> Path:
         return self.root / "secrets"
+
+    @property
+    def workflows(self) -> Path:
+        return self.root / "workflows"
+
+    @property
+    def workflow_store(self) -> Path:
+        return self.workflows / "workflows.db"
 
     @property
     def admin_token(self) -> Path:
@@ -77,7 +85,7 @@ class DataFolder:
             )
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            for private in (self.kv, self.secrets):
+            for private in (self.kv, self.secrets, self.workflows):
                 private.mkdir(mode=0o700, exist_ok=True)
             for shared in (self.blobs, self.uploads, self.bundles):
                 shared.mkdir(exist_ok=True)

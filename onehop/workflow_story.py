@@ -44,7 +44,9 @@ def render_story(title: str, timeline: Timeline, *, with_output: bool) -> Iterat
     trigger = f"{TRIGGER_GLYPHS.get(timeline.trigger, '❓')} {timeline.trigger}"
     yield field("queued", f"{show_time(timeline.queued)}, by {trigger}")
     if timeline.start is not None:
-        yield field("started", f"{show_time(timeline.start)}, after {show_span(max(0, timeline.start - timeline.queued))}")
+        yield field(
+            "started", f"{show_time(timeline.start)}, after {show_span(max(0, timeline.start - timeline.queued))}"
+        )
     if timeline.end is not None:
         yield field("ended", f"{show_time(timeline.end)}, after {show_span(timeline.span_ms)}")
     elif timeline.start is not None:
@@ -84,7 +86,11 @@ def render_attempt(attempt: Attempt) -> Text:
     pause = f" after {show_span(attempt.pause_ms)}" if attempt.number > 1 else ""
     said = f"  {printable(attempt.error)}" if attempt.error is not None else ""
     return Text.assemble(
-        INDENT, (f"{attempt.number} ", "dim"), (f"{mark} ", style), f"{show_span(attempt.span_ms)}{pause}", (said, style)
+        INDENT,
+        (f"{attempt.number} ", "dim"),
+        (f"{mark} ", style),
+        f"{show_span(attempt.span_ms)}{pause}",
+        (said, style),
     )
 
 

@@ -5,7 +5,7 @@ measured up to `now`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Literal
 
@@ -135,7 +135,9 @@ def read_entry(document: Mapping[str, Any], *, origin: int, now: int) -> Entry:
 
 def read_rollback(document: Mapping[str, Any], *, origin: int, now: int) -> Entry:
     entry = read_entry({**document, "type": "step"}, origin=origin, now=now)
-    return Entry("rollback", entry.name, entry.state, entry.start, entry.after_ms, entry.span_ms, attempts=entry.attempts)
+    return Entry(
+        "rollback", entry.name, entry.state, entry.start, entry.after_ms, entry.span_ms, attempts=entry.attempts
+    )
 
 
 def read_attempts(documents: Sequence[Mapping[str, Any]], *, now: int) -> tuple[Attempt, ...]:

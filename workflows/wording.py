@@ -1,4 +1,4 @@
-"""What states, times and entries of a timeline are called, wherever people read of them: in a terminal and on a page."""
+"""What states, times and entries of a timeline are called, wherever people read of them: in a terminal, on a page."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime

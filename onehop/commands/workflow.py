@@ -148,7 +148,14 @@ def show_metrics(
         show_json(found)
         return
     rows = [
-        (each["time"], each["event"], *((each["step"],) if by_step else ()), each["count"], each["wall_ms"], each["cpu_ms"])
+        (
+            each["time"],
+            each["event"],
+            *((each["step"],) if by_step else ()),
+            each["count"],
+            each["wall_ms"],
+            each["cpu_ms"],
+        )
         for each in found
     ]
     columns = ("from", "event", *(("step",) if by_step else ()), "count", "wall ms", "CPU ms")

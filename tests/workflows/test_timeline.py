@@ -51,7 +51,14 @@ def test_a_step_whose_last_attempt_failed_is_to_be_tried_again() -> None:
 
 
 def test_an_open_sleep_is_measured_up_to_now_and_tells_its_end() -> None:
-    sleep = {"type": "sleep", "name": "cool off-1", "start": at(2000), "end": at(62_000), "finished": False, "error": None}
+    sleep = {
+        "type": "sleep",
+        "name": "cool off-1",
+        "start": at(2000),
+        "end": at(62_000),
+        "finished": False,
+        "error": None,
+    }
     (entry,) = read_timeline(described(sleep), now=T0 + 12_000).entries
     assert (entry.state, entry.span_ms, entry.planned_end) == ("waiting", 10_000, T0 + 62_000)
 

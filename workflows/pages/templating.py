@@ -3,15 +3,14 @@
 No style or script is inline, so that the policy can forbid both: what an instance returned may hold any markup.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from importlib.resources import files
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 import orjson
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
 from workflows.spans import show_span
@@ -21,8 +20,8 @@ from workflows.wording import KIND_GLYPHS, STATE_NAMES, show_time, tell
 PAGE_HEADERS: Final = {
     "cache-control": "no-store",
     "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
-        "frame-ancestors 'none'; base-uri 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     ),
     "x-content-type-options": "nosniff",
     "referrer-policy": "same-origin",  # with none at all, browsers send our own forms with "Origin: null"
@@ -35,22 +34,25 @@ ASSET_TYPES: Final[Mapping[str, str]] = {
     "live.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
+OWN_PACKAGE: Final = "workflows.pages"
 JSON_CHARACTERS_MAX: Final = 20_000
 BAR_UNITS: Final = 1000
+BAR_MIN: Final = 6
 
 
 def read_asset(name: str) -> bytes:
-    return files("workflows.pages").joinpath("assets", name).read_bytes()
+    return files(OWN_PACKAGE).joinpath("assets", name).read_bytes()
 
 
 class Templates:
-    """`base` is the path below which the pages are, without a slash at its end."""
+    """`base` is the path below which the pages are, without a slash at its end; `more_packages` bring templates of
+    their own, for pages around these."""
 
-    def __init__(self, base: str, *, sign_out: str | None = None) -> None:
+    def __init__(self, base: str, *, sign_out: str | None = None, more_packages: Sequence[str] = ()) -> None:
         self.base = base
         self.assets = {name: read_asset(name) for name in ASSET_TYPES}
         self._environment = Environment(
-            loader=PackageLoader("workflows.pages"), autoescape=True, undefined=StrictUndefined, auto_reload=False,
+            loader=ChoiceLoader([PackageLoader(each) for each in (OWN_PACKAGE, *more_packages)]), autoescape=True, undefined=StrictUndefined, auto_reload=False,
             trim_blocks=True, lstrip_blocks=True,
         )  # fmt: skip
         self._environment.globals.update(
@@ -65,6 +67,7 @@ class Templates:
             tell=tell,
             json=show_json,
             glyphs=KIND_GLYPHS,
+            measure_bar=measure_bar,
             state_names=STATE_NAMES,
         )
 
@@ -75,9 +78,9 @@ class Templates:
     def link_instance(self, workflow: str, instance: str) -> str:
         return f"{self.link(workflow)}/{quote(instance, safe='')}"
 
-    def render(self, name: str, *, status: int = 200, **context: Any) -> Response:
+    def render(self, name: str, *, http_status: int = 200, **context: Any) -> Response:
         text = self._environment.get_template(name).render(**context)
-        return HTMLResponse(text, status_code=status, headers=PAGE_HEADERS)
+        return HTMLResponse(text, status_code=http_status, headers=PAGE_HEADERS)
 
     def asset(self, name: str) -> Response | None:
         if name not in self.assets:
@@ -93,13 +96,8 @@ def show_json(value: object) -> str:
     return f"{text[:JSON_CHARACTERS_MAX]}…\n({len(text):,} characters; the API has them all)"
 
 
-def draw_bar(entry: Entry, whole_ms: int) -> Markup:
-    """When an entry began and how long it took, out of the whole: a bar in SVG, whose numbers are ours alone."""
+def measure_bar(entry: Entry, whole_ms: int) -> tuple[int, int]:
+    """When an entry began and how long it took, in thousandths of the whole; never too short to be seen."""
     whole = max(whole_ms, 1)
-    left = min(BAR_UNITS - 6, entry.after_ms * BAR_UNITS // whole)
-    width = max(6, min(BAR_UNITS - left, entry.span_ms * BAR_UNITS // whole))
-    return Markup(
-        f'<svg class="span s-{entry.state}" viewBox="0 0 {BAR_UNITS} 10" preserveAspectRatio="none" aria-hidden="true">'
-        f'<rect class="ground" width="{BAR_UNITS}" height="10" rx="2"/>'
-        f'<rect class="bar" x="{left}" width="{width}" height="10" rx="2"/></svg>'
-    )
+    left = min(BAR_UNITS - BAR_MIN, entry.after_ms * BAR_UNITS // whole)
+    return left, max(BAR_MIN, min(BAR_UNITS - left, entry.span_ms * BAR_UNITS // whole))

@@ -15,7 +15,7 @@ from workflows.limits import Limits
 from workflows.serialisation import shown
 from workflows.states import Status, StepState, Trigger
 from workflows.step_config import DEFAULT_DELAY_MS, DYNAMIC
-from workflows.store.reads import InstanceDetail, StepDetail
+from workflows.store.reads import InstanceDetail, MetricRecord, StepDetail
 from workflows.store.records import AttemptRecord, InstanceRecord, StepRecord, VersionRecord, WorkflowRecord
 
 Document = dict[str, Any]
@@ -174,6 +174,17 @@ def attempt_document(attempt: AttemptRecord) -> Document:
         "end": iso(attempt.ended_on),
         "success": attempt.is_success,
         "error": failure_document(attempt.error),
+    }
+
+
+def metric_document(record: MetricRecord) -> Document:
+    return {
+        "time": iso(record.at_ms),
+        "event": record.event.name,
+        "step": record.step,
+        "count": record.n,
+        "wall_ms": record.wall_ms,
+        "cpu_ms": record.cpu_ms,
     }
 
 

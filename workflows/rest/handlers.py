@@ -5,33 +5,35 @@ Whoever calls has found the target, and has made sure that the caller may do thi
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
+from hashlib import sha256
 from typing import Any, Final
-from uuid import uuid4
 
 import orjson
 from starlette.requests import Request
 
 from envelope.answers import Page, Part
 from envelope.bodies import Held, parse_json, read_body
-from envelope.errors import BodyTooLarge, MethodRefused, UnknownRoute
-from envelope.paging import bounded_number, parse_paging
+from envelope.errors import MethodRefused, UnknownRoute
+from envelope.paging import parse_paging
 from workflows.client import NewInstanceOptions
 from workflows.desk import Desk
-from workflows.duration import Duration, DurationRefused
-from workflows.errors import InstanceNotFound, WorkflowError
+from workflows.duration import Duration
+from workflows.errors import InstanceNotFound
+from workflows.identity import check_workflow_name
 from workflows.rest.bulk import Bulk
 from workflows.rest.documents import (
     Document,
     detail_document,
     instance_document,
     iso,
+    metric_document,
     version_document,
     workflow_document,
 )
 from workflows.rest.paths import Action, Target
 from workflows.rest.queries import (
     LIVE_STATUS_NAMES,
+    parse_event_id,
     parse_instance_query,
     parse_metrics_query,
     parse_order,
@@ -39,6 +41,7 @@ from workflows.rest.queries import (
 )
 from workflows.rest.wishes import (
     Creation,
+    Definition,
     StatusChange,
     parse_batch,
     parse_creation,
@@ -48,15 +51,13 @@ from workflows.rest.wishes import (
     parse_status_change,
 )
 from workflows.states import Command, Status, Trigger
+from workflows.store.definitions import Registration, register_workflow
 from workflows.store.reads import InstanceDetail, Reads
 from workflows.store.records import WorkflowRecord
 
 PAYLOAD_BYTES_MAX: Final = 1 << 20
 BODY_BYTES_MAX: Final = PAYLOAD_BYTES_MAX + 4096
 """A body holds its payload and a few members around it; what the payload itself may take, the engine says."""
-LOG_ROWS_MAX: Final = 1000
-LOG_ROWS_DEFAULT: Final = 500
-FINAL: Final[Mapping[str, str]] = {"terminate": "terminated"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +153,13 @@ class Handlers:
 
     async def put_workflow(self, call: Call) -> Document:
         wish = parse_definition(await call.json())
+        name = call.target.workflow
+        check_workflow_name(name)
+        known = await self._desk.read(lambda reads: reads.workflow(name))
+        wanted = registration_of(name, wish, known)
         client = await self._desk.client()
-        registered = await client.define(
-            call.target.workflow, script_name=wish.script_name, class_name=wish.class_name, steps_max=wish.steps_max,
-            schedules=wish.schedules,
-        )  # fmt: skip
-        return {**await self.show_workflow(call), "version_id": registered}
+        _, version_id = await client.writer.submit(lambda tx: register_workflow(tx, wanted))
+        return {**await self.show_workflow(call), "version_id": version_id}
 
     async def delete_workflow(self, call: Call) -> Document:
         record = await self._workflow(call)
@@ -181,18 +183,13 @@ class Handlers:
     async def show_metrics(self, call: Call) -> list[Document]:
         record = await self._workflow(call)
         query = parse_metrics_query(call.query, now=self._desk.clock.now_ms())
-        found = await self._desk.read(lambda reads: reads.metrics(record.id, query))
-        return [
-            {
-                "time": iso(each.minute * 60_000),
-                "event": each.event,
-                "step": each.step,
-                "count": each.count,
-                "wall_ms": each.wall_ms,
-                "cpu_ms": each.cpu_ms,
-            }
-            for each in found
-        ]
+        found = await self._desk.read(
+            lambda reads: reads.metrics(
+                record.id, from_ms=query.from_ms, to_ms=query.to_ms, bucket_minutes=query.bucket_minutes,
+                by_step=query.by_step,
+            )
+        )  # fmt: skip
+        return [metric_document(each) for each in found]
 
     # -- instances -----------------------------------------------------------------------------------------------
 
@@ -277,17 +274,14 @@ class Handlers:
     async def show_log(self, call: Call) -> list[Document]:
         """The instance's events past `after`, oldest first."""
         record = await self._workflow(call)
-        after = bounded_number("after", call.query.get("after"), default=0, maximum=10**9) if call.query.get(
-            "after"
-        ) not in (None, "0") else 0
-        limit = bounded_number("limit", call.query.get("limit"), default=LOG_ROWS_DEFAULT, maximum=LOG_ROWS_MAX)
+        after = parse_event_id(call.query.get("after"))
         instance = call.target.instance
 
         def ask(reads: Reads) -> list[Document] | None:
             found = reads.instance(record.id, instance)
             if found is None:
                 return None
-            return [each.document(instance) for each in reads.feed(found.seq, after=after, count_max=limit)]
+            return [each.document(instance) for each in reads.feed(found.seq, after=after)]
 
         rows = await self._desk.read(ask)
         if rows is None:
@@ -309,13 +303,14 @@ class Handlers:
             "timestamp": iso(self._desk.clock.now_ms()),
         }
 
-    async def send_event(self, call: Call) -> None:
+    async def send_event(self, call: Call) -> Document:
         """The body is the payload itself; none is an empty object."""
         body = await read_body(call.request, call.held, bytes_max=BODY_BYTES_MAX)
         payload = parse_json(body) if body.strip() else {}
         record = await self._workflow(call)
         client = await self._desk.client()
         await client.send_event(record.id, call.target.instance, call.target.event_type, payload)
+        return {"success": True, "timestamp": iso(self._desk.clock.now_ms())}
 
     async def delete_instance(self, call: Call) -> Document:
         record = await self._workflow(call)
@@ -339,3 +334,19 @@ def retention_of(wish: Creation) -> dict[str, Duration] | None:
     if wish.error_retention is not None:
         given["error_retention"] = wish.error_retention
     return given or None
+
+
+def registration_of(name: str, wish: Definition, known: WorkflowRecord | None) -> Registration:
+    """A deploy tells of its code's place, steps and schedules; what else is set for the workflow stays as it is."""
+    told = f"{wish.script_name}\0{wish.class_name}"
+    return Registration(
+        name=name,
+        script_name=wish.script_name,
+        class_name=wish.class_name,
+        code_hash=sha256(told.encode("utf-8")).hexdigest(),
+        limits_json=orjson.dumps({"steps": wish.steps_max}).decode() if wish.steps_max is not None else None,
+        schedules_json=orjson.dumps(wish.schedules).decode() if wish.schedules else None,
+        success_ret_ms=known.success_ret_ms if known is not None else None,
+        error_ret_ms=known.error_ret_ms if known is not None else None,
+        max_running=known.max_running if known is not None else None,
+    )

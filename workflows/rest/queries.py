@@ -11,10 +11,12 @@ from workflows.states import LIVE, Status
 from workflows.store.cursor import Direction, InstanceFilter
 
 SEARCH_CHARACTERS_MAX: Final = 271
+EVENT_ID_DIGITS_MAX: Final = 18
 STATUS_NAMES: Final = tuple(status.api_name for status in Status)
 LIVE_STATUS_NAMES: Final = tuple(status.api_name for status in sorted(LIVE))
 BUCKET_MINUTES: Final[Mapping[str, int]] = {"1m": 1, "5m": 5, "15m": 15, "1h": 60, "1d": 1440}
-METRICS_DEFAULT: Final = timedelta(days=1)
+MINUTE_MS: Final = 60_000
+METRICS_DEFAULT_MS: Final = 24 * 60 * MINUTE_MS
 METRICS_BUCKETS_MAX: Final = 10_000
 
 
@@ -30,12 +32,11 @@ class InstanceQuery:
 
 @dataclass(frozen=True, slots=True)
 class MetricsQuery:
-    """Minutes since the epoch, start included, end not."""
+    """Epoch ms, start included, end not."""
 
-    start_minute: int
-    end_minute: int
+    from_ms: int
+    to_ms: int
     bucket_minutes: int
-    by_event: bool
     by_step: bool
 
 
@@ -85,15 +86,13 @@ def parse_metrics_query(query: Mapping[str, str], *, now: int) -> MetricsQuery:
         raise ValueRefused(f"bucket must be one of {', '.join(BUCKET_MINUTES)}")
     groups = {each for each in query.get("group_by", "event").split(",") if each}
     if not groups <= {"event", "step"}:
-        raise ValueRefused("group_by must be event, step, or both with a comma between")
-    minutes = BUCKET_MINUTES[bucket]
-    end = parse_time("to", query.get("to"))
-    end_minute = -(-(end if end is not None else now) // 60_000)
-    start = parse_time("from", query.get("from"))
-    start_minute = start // 60_000 if start is not None else end_minute - int(METRICS_DEFAULT.total_seconds()) // 60
-    if not 0 <= (end_minute - start_minute) // minutes <= METRICS_BUCKETS_MAX:
+        raise ValueRefused("group_by must be event, or event,step")
+    end, start = parse_time("to", query.get("to")), parse_time("from", query.get("from"))
+    to_ms = end if end is not None else now + MINUTE_MS
+    from_ms = start if start is not None else to_ms - METRICS_DEFAULT_MS
+    if not 0 <= (to_ms - from_ms) // (BUCKET_MINUTES[bucket] * MINUTE_MS) <= METRICS_BUCKETS_MAX:
         raise ValueRefused(f"from must be before to, and at most {METRICS_BUCKETS_MAX} buckets of {bucket}")
-    return MetricsQuery(start_minute, end_minute, minutes, by_event="event" in groups, by_step="step" in groups)
+    return MetricsQuery(from_ms, to_ms, BUCKET_MINUTES[bucket], by_step="step" in groups)
 
 
 def parse_time(name: str, text: str | None) -> int | None:
@@ -107,3 +106,12 @@ def parse_time(name: str, text: str | None) -> int | None:
         return (parsed.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
     except (ValueError, OverflowError):
         raise ValueRefused(f"{name} must be an ISO 8601 time with its zone, such as 2026-01-01T00:00:00Z") from None
+
+
+def parse_event_id(text: str | None) -> int:
+    """0 for none: before the first one. Raises ValueRefused."""
+    if not text:
+        return 0
+    if not (text.isascii() and text.isdigit() and len(text) <= EVENT_ID_DIGITS_MAX):
+        raise ValueRefused("after and Last-Event-ID must be the number of an event")
+    return int(text)
