@@ -64,10 +64,11 @@ async def delete_branch(plane: ControlPlane, call: SiteCall) -> JsonObject:
     """Every preview deployment of a branch, and its alias."""
     branch = parse_branch(call)
 
-    def delete(transaction: Transaction) -> int:
+    def delete(transaction: Transaction) -> tuple[int, bool]:
         return plane.activation(transaction).delete_branch(read_site(transaction, call.site.site_no), branch)
 
-    return {"deleted_count": await plane.commit(delete)}
+    deleted_count, alias_deleted = await plane.commit(delete)
+    return {"deleted_count": deleted_count, "alias_deleted": alias_deleted}
 
 
 async def list_files(plane: ControlPlane, call: SiteCall) -> list[JsonObject]:
