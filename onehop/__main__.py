@@ -42,6 +42,7 @@ COMMANDS: Final = {
 
 FAILURES: Final = {
     "onehop.errors.CommandFailed": EXIT_FAILED,
+    "workflows.errors.WorkflowError": EXIT_FAILED,
     "onehop.config.ConfigRefused": EXIT_USAGE,
     "onehop.data_folder.DataFolderRefused": EXIT_FAILED,
     "control_plane.secret_files.SecretUnusable": EXIT_FAILED,

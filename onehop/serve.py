@@ -36,13 +36,18 @@ class PortTaken(CommandFailed):
 class ReadyServer(uvicorn.Server):
     """uvicorn's server that says when it accepts connections."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], object]) -> None:
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], object], before_drain: Callable[[], object]) -> None:
         super().__init__(config)
         self._ready = ready
+        self._before_drain = before_drain
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._before_drain()
+        await super().shutdown(sockets)
 
 
 def run_serve(config: Config, *, as_json: bool = False, on_ready: Callable[[int, int], None] | None = None) -> int:
@@ -64,12 +69,15 @@ def run_serve(config: Config, *, as_json: bool = False, on_ready: Callable[[int,
         from onehop.control_plane_parts import opened_control_plane
 
         try:
-            with opened_control_plane(config, folder, edge_port=edge_port) as app:
+            with opened_control_plane(config, folder, edge_port=edge_port) as served:
                 edge_socket.close()
                 limits = HttpLimits(
                     connections_count_max=connections_count_max, drained_bytes_max=API_DRAINED_BYTES_MAX
                 )
-                serve_app(app, api_socket, config, ready, limits=limits)
+                serve_app(
+                    served.app, api_socket, config, ready, limits=limits, has_lifespan=True,
+                    before_drain=served.before_drain,
+                )  # fmt: skip
         except DataFolderRefused as error:
             sys.stderr.write(f"onehop: {error}\n")
             raise SystemExit(EXIT_START_REFUSED) from None
@@ -97,15 +105,22 @@ def raise_open_files_limit() -> int:
 
 
 def serve_app(
-    app: Any, listener: socket.socket, config: Config, ready: Callable[[], object], *, limits: HttpLimits
+    app: Any,
+    listener: socket.socket,
+    config: Config,
+    ready: Callable[[], object],
+    *,
+    limits: HttpLimits,
+    has_lifespan: bool = False,
+    before_drain: Callable[[], object] = lambda: None,
 ) -> None:
-    """One process's event loop, until SIGTERM has been honoured."""
+    """One process's event loop, until SIGTERM has been honoured. `has_lifespan`: the app is told of start and end."""
     settings = uvicorn.Config(
         app,
         loop="uvloop",
         http=strict_protocol(limits),
         ws="none",
-        lifespan="off",
+        lifespan="on" if has_lifespan else "off",
         access_log=False,
         log_config=None,
         server_header=False,
@@ -113,7 +128,7 @@ def serve_app(
         backlog=BACKLOG,
         timeout_graceful_shutdown=max(1, round(config.drain_s)),
     )
-    server = ReadyServer(settings, ready)
+    server = ReadyServer(settings, ready, before_drain)
     with server.capture_signals():
         asyncio.Runner(loop_factory=settings.get_loop_factory()).run(server._serve([listener]))
 

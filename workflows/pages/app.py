@@ -68,7 +68,7 @@ class Pages:
                 return None
 
     async def answer(self, request: Request, visitor: Visitor, held: Held) -> Response:
-        """Whoever calls has made sure that a POST comes from one of these pages, by someone who may. Raises ApiError."""
+        """Whoever calls has made sure that a POST comes from one of these pages, by one who may. Raises ApiError."""
         segments = self._segments(request)
         try:
             if request.method == "POST":

@@ -52,8 +52,8 @@ class Templates:
         self.base = base
         self.assets = {name: read_asset(name) for name in ASSET_TYPES}
         self._environment = Environment(
-            loader=ChoiceLoader([PackageLoader(each) for each in (OWN_PACKAGE, *more_packages)]), autoescape=True, undefined=StrictUndefined, auto_reload=False,
-            trim_blocks=True, lstrip_blocks=True,
+            loader=ChoiceLoader([PackageLoader(each) for each in (OWN_PACKAGE, *more_packages)]),
+            autoescape=True, undefined=StrictUndefined, auto_reload=False, trim_blocks=True, lstrip_blocks=True,
         )  # fmt: skip
         self._environment.globals.update(
             base=base,
