@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse, Response
 
 from workflows.spans import show_span
 from workflows.timeline import Entry
-from workflows.wording import KIND_GLYPHS, STATE_NAMES, show_time, tell
+from workflows.wording import STATE_NAMES, show_time, tell
 
 PAGE_HEADERS: Final = {
     "cache-control": "no-store",
@@ -66,7 +66,6 @@ class Templates:
             time=show_time,
             tell=tell,
             json=show_json,
-            glyphs=KIND_GLYPHS,
             measure_bar=measure_bar,
             state_names=STATE_NAMES,
         )
