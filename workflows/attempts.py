@@ -20,7 +20,7 @@ from workflows.errors import (
     is_non_retryable,
 )
 from workflows.retry import may_retry, retry_delay_ms
-from workflows.serialisation import Unserialisable, serialise_limited
+from workflows.serialisation import Unserialisable, deserialise, serialise_limited
 from workflows.states import StepState
 from workflows.step import StepContext, StepName
 from workflows.step_config import StepConfig
@@ -69,7 +69,7 @@ async def run_attempts(lifetime: "Lifetime", step: StepRecord, work: Work) -> An
                 await _give_up(lifetime, step, cancelled)
             except Unserialisable as problem:
                 await _fail(lifetime, step, work, Failure.of(problem), problem, is_final=True)
-                await lifetime.fail_at_once(Failure("WorkflowInternalError", f"step {step.name!r}: {problem}"))
+                lifetime.fail_at_once(Failure("WorkflowInternalError", f"step {step.name!r}: {problem}"))
             except PayloadTooLarge as problem:
                 error: Exception = WorkflowInternalError(f"step {step.name!r}: {problem.why}")
                 await _fail(lifetime, step, work, Failure.of(error), error, is_final=True)
@@ -81,7 +81,7 @@ async def run_attempts(lifetime: "Lifetime", step: StepRecord, work: Work) -> An
                 raise error from None if error is not raised else raised.__cause__
             else:
                 await _finish(lifetime, step, result, returned.cpu_ms)
-                return returned.value if lifetime.returns_live_values else lifetime.decoded(result)
+                return deserialise(result)
 
 
 async def _begin(lifetime: "Lifetime", step: StepRecord) -> None:

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import orjson
 
-from workflows.errors import Failure, StoreError
+from workflows.errors import Failure, LifetimeEnded, StoreError
 from workflows.lifetime import Completed, Errored, Lifetime, Services
 from workflows.rollback import undo
 from workflows.states import Command, LogEvent, Status
@@ -53,7 +53,8 @@ class Worker:
         self._idle_timers: dict[int, Any] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._is_draining = False
-        self._commanded: set[int] = set()
+        self._is_resting = False
+        self._ending: set[int] = set()
         self._last_beat_ms = 0
         self._data_version = -1
         self._loop_task: asyncio.Task[None] | None = None
@@ -101,6 +102,17 @@ class Worker:
             finally:
                 self._reader.close()
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing goes on here that time alone would not begin."""
+        return (
+            self._is_resting
+            and not self._bell.is_set()
+            and self.writer.pending_count == 0
+            and not self._ending
+            and all(lifetime.is_still for lifetime in self.lifetimes.values())
+        )
+
     def ring(self) -> None:
         """Something was written that concerns workers: look now."""
         self._bell.set()
@@ -142,9 +154,11 @@ class Worker:
             await asyncio.sleep(0)
             return
         handle = asyncio.get_running_loop().call_later(ms / 1000, self._bell.set)
+        self._is_resting = True
         try:
             await self._bell.wait()
         finally:
+            self._is_resting = False
             handle.cancel()
 
     async def _tend_once(self) -> Tended | None:
@@ -204,43 +218,42 @@ class Worker:
     async def _see_through(self, lifetime: Lifetime) -> None:
         """From a lifetime's start to its end, if `run` comes to one by itself."""
         outcome = await lifetime.start()
-        if outcome is None or lifetime.lease_is_lost:
-            if lifetime.lease_is_lost:
-                await self._give_back(lifetime)
-            return
-        seq = lifetime.instance.seq
-        if seq in self._commanded:
-            return  # the command that ends it is being carried out
+        if lifetime.lease_is_lost:
+            await self._give_back(lifetime)
+        elif outcome is not None and lifetime.instance.seq not in self._ending:
+            self._once(lifetime, lambda one: self._conclude(one, outcome))
+
+    async def _conclude(self, lifetime: Lifetime, outcome: Completed | Errored) -> None:
         try:
             await self._settle(lifetime, outcome)
-        except (LeaseLost, StoreError):
-            lifetime.lose(StoreError("store.failed"))
-            await self._give_back(lifetime)
+        except LifetimeEnded:  # a command cut its rollback short
+            await self._stop(self.lifetimes.get(lifetime.instance.seq, lifetime))
             return
         self._drop(lifetime)
 
     async def _settle(self, lifetime: Lifetime, outcome: Completed | Errored) -> None:
-        final, failure = Status.ERRORED, None
-        if lifetime.is_rehearsal:
-            told = orjson.loads(lifetime.instance.rollback_json or "{}")
-            final, failure = Status(told["final"]), parse_failure(told["failure"])
-            assert failure is not None
-            await undo(lifetime, failure, failure.error())
-        elif isinstance(outcome, Errored):
-            failure = outcome.failure
-            if lifetime.must_undo:
-                head = await self.writer.submit(lambda tx: read_head(tx, lifetime.instance.seq), leased=True)
-                assert head is not None
-                await self.writer.submit(journal.enter_rollback(head, failure), leased=True)
-                await undo(lifetime, failure, outcome.error)
         await self._note_left_behind(lifetime)
-        lifetime.close()
-        if failure is None:
-            assert isinstance(outcome, Completed)
-            command = journal.complete(lifetime.instance, outcome.output, lifetime.state_bytes)
+        await lifetime.end()
+        instance, size = lifetime.instance, lifetime.state_bytes
+        if lifetime.is_rehearsal:
+            told = orjson.loads(instance.rollback_json or "{}")
+            failure, final = parse_failure(told["failure"]), Status(told["final"])
+            assert failure is not None
+            await self._undo(lifetime, failure, failure.error())
+            command = journal.fail(instance, failure, final, size)
+        elif isinstance(outcome, Errored):
+            if lifetime.must_undo:
+                await self.writer.submit(journal.enter_rollback(instance, outcome.failure), leased=True)
+                await self._undo(lifetime, outcome.failure, outcome.error)
+            command = journal.fail(instance, outcome.failure, Status.ERRORED, size)
         else:
-            command = journal.fail(lifetime.instance, failure, final, lifetime.state_bytes)
+            command = journal.complete(instance, outcome.output, size)
         await self.writer.submit(command, leased=True)
+
+    async def _undo(self, lifetime: Lifetime, failure: Failure, error: BaseException) -> None:
+        undoing = lifetime.successor()
+        self.lifetimes[lifetime.instance.seq] = undoing
+        await undo(undoing, failure, error)
 
     async def _note_left_behind(self, lifetime: Lifetime) -> None:
         warnings = []
@@ -254,12 +267,11 @@ class Worker:
 
     def _drop(self, lifetime: Lifetime) -> None:
         seq = lifetime.instance.seq
-        if self.lifetimes.get(seq) is lifetime:
-            del self.lifetimes[seq]
+        self.lifetimes.pop(seq, None)
         timer = self._idle_timers.pop(seq, None)
         if timer is not None:
             timer.cancel()
-        self._commanded.discard(seq)
+        self._ending.discard(seq)
         self._bell.set()
 
     async def _give_back(self, lifetime: Lifetime) -> None:
@@ -302,6 +314,10 @@ class Worker:
 
     def _changed(self, lifetime: Lifetime) -> None:
         seq = lifetime.instance.seq
+        if lifetime.fatal is not None:
+            failed = Errored(lifetime.fatal, lifetime.fatal.error())
+            self._once(lifetime, lambda one: self._conclude(one, failed))
+            return
         if lifetime.pause_asked_on is not None and not lifetime.is_busy and not self._is_draining:
             self._once(lifetime, self._finish_pause)
             return
@@ -336,9 +352,9 @@ class Worker:
     def _once(self, lifetime: Lifetime, how: Callable[[Lifetime], Awaitable[None]]) -> None:
         """Only one thing may end a lifetime."""
         seq = lifetime.instance.seq
-        if seq in self._commanded or lifetime.is_closed:
+        if seq in self._ending:
             return
-        self._commanded.add(seq)
+        self._ending.add(seq)
 
         async def do() -> None:
             try:
@@ -361,12 +377,14 @@ class Worker:
 
     def _obey(self, seq: int, pending_json: str) -> None:
         lifetime = self.lifetimes.get(seq)
-        if lifetime is None or seq in self._commanded:
+        if lifetime is None:
             return
         kinds = [item["do"] for item in orjson.loads(pending_json)]
         if all(kind == EVENT for kind in kinds):
             self._spawn(self._take_notice(lifetime))
         elif any(kind in (Command.TERMINATE, Command.RESTART, Command.DELETE) for kind in kinds):
+            if lifetime.is_undoing:
+                lifetime.close()
             self._once(lifetime, self._stop)
         else:
             self._spawn(self._pause_or_resume(lifetime, kinds))
@@ -433,6 +451,3 @@ def _clear_pending(transaction: Transaction, seq: int, *kinds: str) -> None:
     transaction.execute(
         "UPDATE instances SET pending_cmd=? WHERE seq=?", (orjson.dumps(rest).decode() if rest else None, seq)
     )
-
-
-FailureTold = Failure
