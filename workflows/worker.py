@@ -256,14 +256,9 @@ class Worker:
         await undo(undoing, failure, error)
 
     async def _note_left_behind(self, lifetime: Lifetime) -> None:
-        warnings = []
-        if lifetime.open_calls_count:
-            warnings.append({"message": f"run ended while {lifetime.open_calls_count} of its steps were not awaited"})
-        if not lifetime.is_rehearsal and (left := lifetime.left_out):
-            names = ", ".join(f"{step.name}-{step.count}" for step in left[:10])
-            warnings.append({"message": f"this run left out finished steps of an earlier one: {names}"})
-        for warning in warnings:
-            await self.writer.submit(journal.note(lifetime.instance, LogEvent.WARNING, warning), leased=True)
+        for message in lifetime.warnings_at_end:
+            warning = journal.note(lifetime.instance, LogEvent.WARNING, {"message": message})
+            await self.writer.submit(warning, leased=True)
 
     def _drop(self, lifetime: Lifetime) -> None:
         seq = lifetime.instance.seq
