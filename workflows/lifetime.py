@@ -22,6 +22,7 @@ from workflows.duration import DurationRefused, parse_sleep_ms
 from workflows.errors import (
     Failure,
     LifetimeEnded,
+    NonDeterminismError,
     StoreError,
     WorkflowError,
     WorkflowFatalError,
@@ -48,7 +49,9 @@ Result = TypeVar("Result")
 SECONDS_BELOW: Final = 10**11  # a number below it is seconds since the epoch, above it milliseconds
 ENDING_S: Final = 1.0  # how long code may take to unwind once its lifetime has ended
 DEFAULT_WAIT: Final = "24 hours"
-RAISES_MAX: Final = 100
+RAISES_QUICK_MAX: Final = 100
+PASSES_FOR_SIBLINGS: Final = 5
+SWALLOWED_S: Final = 0.05  # code that swallows LifetimeEnded in a loop must not spin
 
 current_step: contextvars.ContextVar[tuple["Lifetime", StepRecord] | None] = contextvars.ContextVar(
     "workflows_current_step", default=None
@@ -106,7 +109,7 @@ class Lifetime:
         self._gate.set()
         self._busy_count = 0
         self._counters = StepCounters()
-        self._requested: set[str] = set()
+        self._left_out = {step.key for step in claimed.steps if step.kind != "rollback" and journal.is_over(step.state)}
         self._do_count = 0
         self._next_ord = max((step.ord for step in claimed.steps), default=0) + 1
         self._callbacks: set[asyncio.Task[Any]] = set()
@@ -140,6 +143,8 @@ class Lifetime:
             return self._errored(WorkflowFatalError(self.fatal.message))
         if self.is_closed:
             return None
+        if self._left_out and self.definition.workflow.strict and not self.is_rehearsal:
+            return self._errored(self._non_determinism())
         try:
             return Completed(serialise(output))
         except TypeError as problem:
@@ -219,10 +224,6 @@ class Lifetime:
     def is_still(self) -> bool:
         """Whether only time, an event or a command can make it go on."""
         return not self._busy_count and (len(self.waits) > 0 or not self._gate.is_set())
-
-    @property
-    def open_calls_count(self) -> int:
-        return sum(self._calls.values())
 
     def _changed(self) -> None:
         self._on_change(self)
@@ -316,17 +317,32 @@ class Lifetime:
             raise WorkflowFatalError("no step can begin while the workflow is rolled back")
         if self.is_closed:
             self._raises_count += 1
-            if self._raises_count > RAISES_MAX:  # code that swallows LifetimeEnded in a loop is parked
-                await asyncio.get_running_loop().create_future()
-            await asyncio.sleep(0)
+            await asyncio.sleep(0 if self._raises_count < RAISES_QUICK_MAX else SWALLOWED_S)
             raise LifetimeEnded
 
     def _identify(self, kind: StepKind, name: object) -> tuple[str, int, str]:
         checked = check_step_name(name)
         count = self._counters.next(kind, checked)
         key = step_key(kind, checked, count)
-        self._requested.add(key)
+        self._left_out.discard(key)
         return checked, count, key
+
+    async def _look_for_left_out(self) -> None:
+        """A new step is reached: what earlier lifetimes finished should have been asked for by now.
+
+        Steps that run side by side get a few passes of the loop to ask for theirs.
+        """
+        for _ in range(PASSES_FOR_SIBLINGS):
+            if not self._left_out or self.is_rehearsal:
+                return
+            await asyncio.sleep(0)
+        if self.definition.workflow.strict:
+            raise self._non_determinism()
+        self.warn(self._non_determinism().args[0])
+
+    def _non_determinism(self) -> NonDeterminismError:
+        names = ", ".join(f"{step.name}-{step.count}" for step in self.left_out[:10])
+        return NonDeterminismError(f"this run of the code left out steps that an earlier one finished: {names}")
 
     def _new_step(self, kind: StepKind, name: str, count: int, key: str) -> StepRecord:
         step = StepRecord(
@@ -357,6 +373,7 @@ class Lifetime:
             self.rollbacks[key] = undo
         step = self.steps.get(key)
         if step is None and not self.is_rehearsal:
+            await self._look_for_left_out()
             step = self._new_step("do", name, count, key)
             step.config_json, step.has_rollback = config.encode(), undo is not None
         if step is None or (self.is_rehearsal and not journal.is_over(step.state)):
@@ -403,6 +420,7 @@ class Lifetime:
             await self.pass_gate()
             if step is None:
                 ms = duration_ms(self.clock.now_ms())
+                await self._look_for_left_out()
                 step = self._new_step("sleep", checked, count, key)
                 step.due = due
                 if self._interventions is not None and self._interventions.skips_sleep((checked, count)):
@@ -452,6 +470,7 @@ class Lifetime:
         with self._calling():
             await self.pass_gate()
             if step is None:
+                await self._look_for_left_out()
                 step = self._new_step("waitForEvent", checked, count, key)
                 step.event_type = str(event_type)
                 if self._interventions is not None:
@@ -529,12 +548,19 @@ class Lifetime:
             raise WorkflowFatalError(f"the instance's state is over its limit of {self.limits.state_bytes} bytes")
 
     @property
+    def warnings_at_end(self) -> list[str]:
+        """What is odd about a run that came to its end."""
+        warnings = []
+        if count := sum(self._calls.values()):
+            warnings.append(f"run ended while {count} of its steps were not awaited")
+        if self._left_out and not self.is_rehearsal and (told := self._non_determinism().args[0]) not in self._warned:
+            warnings.append(told)
+        return warnings
+
+    @property
     def left_out(self) -> list[StepRecord]:
         """Finished steps of earlier lifetimes that this one has not asked for."""
-        return [
-            step for key, step in self.steps.items()
-            if step.kind != "rollback" and journal.is_over(step.state) and key not in self._requested
-        ]  # fmt: skip
+        return [step for key, step in self.steps.items() if key in self._left_out]
 
 
 def _forget(task: "asyncio.Future[Any]") -> None:

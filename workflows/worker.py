@@ -23,6 +23,7 @@ from workflows.states import Command, LogEvent, Status
 from workflows.store import journal, leases
 from workflows.store.connection import open_reader
 from workflows.store.instances import EVENT, carry_out_pending, pause, queue_woken, read_head
+from workflows.store.liveness import LifeLock, forget, is_dead
 from workflows.store.records import parse_failure
 from workflows.store.transaction import Transaction
 from workflows.store.writer import LeaseLost, Writer
@@ -56,7 +57,8 @@ class Worker:
         self._is_resting = False
         self._ending: set[int] = set()
         self._last_beat_ms = 0
-        self._data_version = -1
+        self._last_look_ms = 0
+        self._lock: LifeLock | None = None
         self._loop_task: asyncio.Task[None] | None = None
 
     # ---- its course
@@ -70,13 +72,35 @@ class Worker:
         lease_ms, pid, host = self.services.timing.lease_ms, os.getpid(), platform.node()
         recoveries_max = self.services.limits.recoveries_max
 
+        self._release_lock()
+        self._lock = LifeLock(self.writer.path, worker_id)
+        dead = self._dead_workers()
+
         def command(transaction: Transaction) -> None:
-            leases.recover(transaction, recoveries_max=recoveries_max)
+            leases.recover(transaction, recoveries_max=recoveries_max, dead=dead)
             leases.register_worker(transaction, worker_id, pid=pid, host=host, lease_ms=lease_ms)
 
         await self.writer.submit(command)
+        self._forget(dead)
         self.writer.worker_id = worker_id
         self._last_beat_ms = self.services.clock.now_ms()
+
+    def _release_lock(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def _dead_workers(self) -> set[str]:
+        """Others whose process is gone, by reading alone."""
+        try:
+            rows = self._reader.execute("SELECT id FROM workers").fetchall()
+        except sqlite3.Error:
+            return set()
+        return {id_ for (id_,) in rows if id_ != self.writer.worker_id and is_dead(self.writer.path, id_)}
+
+    def _forget(self, dead: set[str]) -> None:
+        for worker_id in dead:
+            forget(self.writer.path, worker_id)
 
     async def drain(self) -> None:
         """Claims nothing more, lets callbacks finish for `drain_ms`, gives the rest back."""
@@ -100,6 +124,7 @@ class Worker:
             except StoreError:
                 return  # the lease runs out by itself
             finally:
+                self._release_lock()
                 self._reader.close()
 
     @property
@@ -165,7 +190,8 @@ class Worker:
         now = self.services.clock.now_ms()
         timing, limits = self.services.timing, self.services.limits
         beats = now - self._last_beat_ms >= timing.heartbeat_ms
-        if not beats and not self._has_work(now):
+        dead = self._look_for_dead(now)
+        if not beats and not dead and not self._has_work(now):
             return None
         worker_id = self.writer.worker_id
         assert worker_id is not None
@@ -175,7 +201,8 @@ class Worker:
         def command(transaction: Transaction) -> Tended:
             if beats:
                 leases.renew(transaction, worker_id, timing.lease_ms)
-                leases.recover(transaction, recoveries_max=limits.recoveries_max)
+            if beats or dead:
+                leases.recover(transaction, recoveries_max=limits.recoveries_max, dead=dead)
             leases.wake_due(transaction)
             claimed = leases.claim(transaction, worker_id, wanted, count_max=room, max_running=limits.max_running)
             commanded = transaction.all(
@@ -187,7 +214,14 @@ class Worker:
         tended = await self.writer.submit(command, leased=True)
         if beats:
             self._last_beat_ms = now
+        self._forget(dead)
         return tended
+
+    def _look_for_dead(self, now: int) -> set[str]:
+        if now - self._last_look_ms < self.services.timing.look_ms:
+            return set()
+        self._last_look_ms = now
+        return self._dead_workers()
 
     def _has_work(self, now: int) -> bool:
         """By reading alone: an idle worker writes nothing."""
@@ -256,14 +290,9 @@ class Worker:
         await undo(undoing, failure, error)
 
     async def _note_left_behind(self, lifetime: Lifetime) -> None:
-        warnings = []
-        if lifetime.open_calls_count:
-            warnings.append({"message": f"run ended while {lifetime.open_calls_count} of its steps were not awaited"})
-        if not lifetime.is_rehearsal and (left := lifetime.left_out):
-            names = ", ".join(f"{step.name}-{step.count}" for step in left[:10])
-            warnings.append({"message": f"this run left out finished steps of an earlier one: {names}"})
-        for warning in warnings:
-            await self.writer.submit(journal.note(lifetime.instance, LogEvent.WARNING, warning), leased=True)
+        for message in lifetime.warnings_at_end:
+            warning = journal.note(lifetime.instance, LogEvent.WARNING, {"message": message})
+            await self.writer.submit(warning, leased=True)
 
     def _drop(self, lifetime: Lifetime) -> None:
         seq = lifetime.instance.seq

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from workflows import Workflow
+from workflows import Timing, Workflow
 from workflows.testing import TestEngine, open_test_engine
 
 OpenEngine = Callable[..., Any]
@@ -19,6 +19,7 @@ async def open_engine_here(tmp_path: Path) -> AsyncIterator[OpenEngine]:
     async with AsyncExitStack() as stack:
 
         async def open_here(*workflows: type[Workflow], **options: Any) -> TestEngine:
+            options.setdefault("timing", Timing(drain_ms=300))  # no test waits for callbacks that it left hanging
             return await stack.enter_async_context(open_test_engine(workflows, tmp_path / "workflows.db", **options))
 
         yield open_here

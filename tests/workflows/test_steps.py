@@ -378,7 +378,7 @@ async def test_row_16_a_delay_function_that_gives_no_delay_ends_the_step(
         await step.do("s", {"retries": {"limit": 4, "delay": function}}, fails)
 
     workflow = flow(body)
-    engine = await open_engine_here(workflow, timing=Timing(delay_function_ms=100))
+    engine = await open_engine_here(workflow, timing=Timing(delay_function_ms=100, drain_ms=300))
     with pytest.raises(NonRetryableDelayError):
         await run_once(engine, workflow)
     assert calls == [1]
