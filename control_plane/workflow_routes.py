@@ -23,6 +23,7 @@ from workflows.rest.paths import Action, find_target
 BASES: Final = ("/client/v4/accounts/{account}", "/accounts/{account}")
 METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 COLLECT: Final = "/onehop/v1/workflow-gc"
+METRICS: Final = "/onehop/v1/workflow-metrics"
 
 READS: Final = frozenset(
     {
@@ -42,7 +43,11 @@ def workflow_routes(plane: ControlPlane, api: WorkflowsApi) -> list[Route]:
         )
         for base in BASES
     ]
-    return [*routes, Route(COLLECT, for_collection(plane, api), methods=["POST"])]
+    return [
+        *routes,
+        Route(COLLECT, for_collection(plane, api), methods=["POST"]),
+        Route(METRICS, for_metrics(plane, api), methods=["GET"]),
+    ]
 
 
 def for_workflows(plane: ControlPlane, api: WorkflowsApi, *, segments_before: int) -> Endpoint:
@@ -65,6 +70,14 @@ def for_collection(plane: ControlPlane, api: WorkflowsApi) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         refuse_unless(authenticate(plane, request), Access.ADMIN)
         return render_success({"removed": await api.collect()})
+
+    return in_envelopes(endpoint, report)
+
+
+def for_metrics(plane: ControlPlane, api: WorkflowsApi) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        refuse_unless(authenticate(plane, request), Access.READ)
+        return await api.tell_metrics(request)
 
     return in_envelopes(endpoint, report)
 

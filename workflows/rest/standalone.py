@@ -42,6 +42,7 @@ def create_app(api: WorkflowsApi, *, token: str | None = None) -> Starlette:
         )
         for base, is_local in bases
     ]
+    routes.append(Route("/metrics", in_envelopes(metrics(api, token=token), report), methods=["GET"]))
     app = Starlette(routes=routes)
     app.router.redirect_slashes = False
     return app
@@ -51,15 +52,28 @@ def endpoint(
     api: WorkflowsApi, budget: BodyBudget, segments_before: int, *, token: str | None, is_local: bool
 ) -> Endpoint:
     async def answer(request: Request) -> Response:
-        if token is not None:
-            refuse_strangers(request, token)
-        else:
-            refuse_pages(request)
+        admit(request, token)
         target = find_target(request.method, path_below(request, segments_before))
         with budget.holding() as held:
             return await api.answer(Call(request, target, held, is_local=is_local))
 
     return answer
+
+
+def metrics(api: WorkflowsApi, *, token: str | None) -> Endpoint:
+    async def answer(request: Request) -> Response:
+        admit(request, token)
+        return await api.tell_metrics(request)
+
+    return answer
+
+
+def admit(request: Request, token: str | None) -> None:
+    """Raises Unauthenticated, Forbidden."""
+    if token is not None:
+        refuse_strangers(request, token)
+    else:
+        refuse_pages(request)
 
 
 def refuse_strangers(request: Request, token: str) -> None:

@@ -80,13 +80,15 @@ class MetricRecord:
 
 @dataclass(frozen=True, slots=True)
 class Gauges:
-    """`events`: (workflow, event) -> (how many ever, their wall ms). `oldest_queued_on` is None with an empty queue."""
+    """`events`: (workflow, event) -> (how many ever, their wall ms). `oldest_queued_on` is None with an empty queue,
+    `next_wake_on` where nothing hibernates."""
 
     instances: dict[tuple[str, Status], int]
     events: dict[tuple[str, LogEvent], tuple[int, int]]
     oldest_queued_on: int | None
     recoveries: int
     state_bytes: int
+    next_wake_on: int | None
 
 
 METRICS_MAX: Final = 10_000
@@ -276,11 +278,12 @@ class Reads:
             )
             ((oldest,),) = self._all("SELECT min(queued_on) FROM instances WHERE status = 0")
             ((recoveries,),) = self._all("SELECT coalesce(sum(recoveries), 0) FROM instances WHERE recoveries > 0")
+            ((next_wake,),) = self._all("SELECT min(wake_at) FROM instances WHERE status = 7")
             ((state_bytes,),) = self._all("SELECT coalesce(sum(state_bytes), 0) FROM instances")
         return Gauges(
             {(name, Status(status)): count for name, status, count in counts},
             {(name, LogEvent(event)): (n, wall_ms) for name, event, n, wall_ms in events},
-            oldest, recoveries, state_bytes,
+            oldest, recoveries, state_bytes, next_wake,
         )  # fmt: skip
 
     def next_wake_ms(self) -> int | None:
