@@ -6,8 +6,10 @@ if (part) {
   const mark = document.querySelector(".live");
   let isFetching = false;
   let isStale = false;
+  let isPressed = false; // between a button's press and its release it must stay where it is
 
   const isInUse = () =>
+    isPressed ||
     part.contains(document.activeElement) && document.activeElement.matches("input, textarea, select") ||
     part.querySelector(".actions details[open]") !== null;
 
@@ -46,6 +48,13 @@ if (part) {
   source.addEventListener("error", () => { if (mark) mark.hidden = true; });
   source.addEventListener("change", refresh);
   source.addEventListener("end", () => { source.close(); if (mark) mark.hidden = true; });
+  part.addEventListener("pointerdown", () => { isPressed = true; });
+  for (const end of ["pointerup", "pointercancel"]) {
+    addEventListener(end, () => {
+      isPressed = false;
+      if (isStale) setTimeout(refresh, 50);
+    });
+  }
   part.addEventListener("focusout", () => { if (isStale) setTimeout(refresh, 50); });
   part.addEventListener("toggle", () => { if (isStale) setTimeout(refresh, 50); }, true);
 }
