@@ -131,6 +131,8 @@ async def _call(lifetime: "Lifetime", step: StepRecord, work: Work) -> Returned[
         timer.cancel()
     if task.cancelled():  # by itself; to its caller that is an error like others, not a wish to stop
         raise RuntimeError("the callback cancelled itself")
+    if isinstance(task.exception(), LifetimeEnded):  # of another instance, or another time: no end of this one
+        raise RuntimeError("the callback used the steps of a lifetime that is over")
     return task.result()
 
 

@@ -206,6 +206,7 @@ class Lifetime:
         undoing = Lifetime(self.definition, Claimed(self.instance, []), self._services, on_change=self._on_change)
         undoing.steps, undoing.rollbacks = self.steps, self.rollbacks
         undoing.state_bytes, undoing.is_undoing = self.state_bytes, True
+        self.is_undoing = True  # what its code still asks for is refused
         undoing._next_ord = self._next_ord
         return undoing
 

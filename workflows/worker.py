@@ -25,6 +25,7 @@ from workflows.store.connection import open_reader
 from workflows.store.instances import EVENT, carry_out_pending, pause, queue_woken, read_head
 from workflows.store.liveness import LifeLock, forget, is_dead
 from workflows.store.records import parse_failure
+from workflows.store.retention import SWEPT_MAX, sweep
 from workflows.store.transaction import Transaction
 from workflows.store.writer import LeaseLost, Writer
 from workflows.workflow import Definition
@@ -38,6 +39,7 @@ class Tended:
     next_wake_ms: int | None
     commanded: list[tuple[int, str]]
     is_crowded: bool
+    swept: int
 
 
 class Worker:
@@ -58,6 +60,7 @@ class Worker:
         self._ending: set[int] = set()
         self._last_beat_ms = 0
         self._last_look_ms = 0
+        self._last_sweep_ms = 0
         self._lock: LifeLock | None = None
         self._loop_task: asyncio.Task[None] | None = None
 
@@ -134,8 +137,7 @@ class Worker:
             self._is_resting
             and not self._bell.is_set()
             and self.writer.pending_count == 0
-            and not self._ending
-            and all(lifetime.is_still for lifetime in self.lifetimes.values())
+            and all(one.is_still and (one.is_undoing or seq not in self._ending) for seq, one in self.lifetimes.items())
         )
 
     def ring(self) -> None:
@@ -191,7 +193,8 @@ class Worker:
         timing, limits = self.services.timing, self.services.limits
         beats = now - self._last_beat_ms >= timing.heartbeat_ms
         dead = self._look_for_dead(now)
-        if not beats and not dead and not self._has_work(now):
+        sweeps = now - self._last_sweep_ms >= timing.sweep_ms
+        if not beats and not dead and not sweeps and not self._has_work(now):
             return None
         worker_id = self.writer.worker_id
         assert worker_id is not None
@@ -201,6 +204,7 @@ class Worker:
         def command(transaction: Transaction) -> Tended:
             if beats:
                 leases.renew(transaction, worker_id, timing.lease_ms)
+            swept = sweep(transaction) if sweeps else 0
             if beats or dead:
                 leases.recover(transaction, recoveries_max=limits.recoveries_max, dead=dead)
             leases.wake_due(transaction)
@@ -209,11 +213,13 @@ class Worker:
                 "SELECT seq, pending_cmd FROM instances WHERE lease_owner=? AND pending_cmd IS NOT NULL", (worker_id,)
             )
             crowded = transaction.one("SELECT 1 FROM instances WHERE status=0 LIMIT 1") is not None
-            return Tended(claimed, leases.next_wake_ms(transaction), commanded, crowded)
+            return Tended(claimed, leases.next_wake_ms(transaction), commanded, crowded, swept)
 
         tended = await self.writer.submit(command, leased=True)
         if beats:
             self._last_beat_ms = now
+        if sweeps and tended.swept < SWEPT_MAX:  # else the next turn goes on
+            self._last_sweep_ms = now
         self._forget(dead)
         return tended
 

@@ -13,6 +13,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from workflows import Client, InstanceHandle, WorkflowError, open_client
 from workflows.serialisation import deserialise
 from workflows.states import Status
@@ -99,6 +101,7 @@ def check_notes(notes: Path) -> None:
             done.add((number, name))
 
 
+@pytest.mark.slow
 async def test_row_57_200_kills_lose_nothing_and_repeat_nothing(tmp_path: Path) -> None:
     rng = random.Random(SEED)
     store, notes = tmp_path / "workflows.db", tmp_path / "notes"

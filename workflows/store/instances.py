@@ -16,6 +16,7 @@ from workflows.states import Command, LogEvent, Status, Trigger, Verdict, forese
 from workflows.store.records import render_failure
 from workflows.store.transaction import Transaction
 
+OWNED_TABLES: Final = ("steps", "attempts", "chunks", "log", "events")  # what goes with its instance
 EVENT: Final = "event"  # in `pending_cmd`: look for events, one came
 TERMINATED: Final = Failure("Terminated", "the instance was terminated")
 
@@ -310,7 +311,7 @@ def restart(transaction: Transaction, head: Head, from_step: dict[str, Any] | No
 
 
 def _wipe(transaction: Transaction, seq: int) -> None:
-    for table in ("steps", "attempts", "chunks", "log", "events"):
+    for table in OWNED_TABLES:
         transaction.execute(f"DELETE FROM {table} WHERE instance_seq=?", (seq,))
 
 
