@@ -11,19 +11,28 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+import uvicorn
 import uvloop
 
 from onehop.errors import CommandFailed
+from onehop.serve import listen
+from router.http1.limits import HttpLimits
+from router.protocol import strict_protocol
 from workflows import Limits, Timing, Workflow, open_engine
+from workflows.desk import Desk
+from workflows.rest.app import WorkflowsApi
+from workflows.rest.standalone import create_app
 from workflows.workflow import name_of
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 DEBUG_VARIABLE = "ONEHOP_DEBUG"
+LOCAL_DRAIN_S = 2
 
 
 class ModuleRefused(CommandFailed):
@@ -32,11 +41,13 @@ class ModuleRefused(CommandFailed):
 
 @dataclass(frozen=True, slots=True)
 class WorkerOptions:
-    """`max_running`: instances that run at once, of each workflow, over all workers. `drain_s`: time to finish."""
+    """`max_running`: instances that run at once, of each workflow, over all workers. `drain_s`: time to finish.
+    `local_port`: where the API is open to this machine's programs; None: nowhere."""
 
     store: Path
     max_running: int
     drain_s: float
+    local_port: int | None = None
 
 
 def load_workflows(modules: Sequence[str]) -> list[type[Workflow]]:
@@ -108,9 +119,40 @@ async def work(workflows: Sequence[type[Workflow]], options: WorkerOptions, on_r
         loop.add_signal_handler(number, stop_or_leave, stop)
     limits = Limits(max_running=options.max_running, running_per_worker=options.max_running)
     timing = Timing(drain_ms=round(options.drain_s * 1000))
-    async with open_engine(options.store, workflows, limits=limits, timing=timing):
+    async with open_engine(options.store, workflows, limits=limits, timing=timing), AsyncExitStack() as stack:
+        if options.local_port is not None:
+            await stack.enter_async_context(local_session(options.store, options.local_port))
         on_ready()
         await stop.wait()
+
+
+@asynccontextmanager
+async def local_session(store: Path, port: int) -> AsyncIterator[None]:
+    """The API without tokens, on this machine's loopback address: for `wrangler workflows … --local`."""
+    listener = listen("127.0.0.1", port, "--local-port")
+    api = WorkflowsApi(Desk(store))
+    server = LocalServer(
+        uvicorn.Config(
+            create_app(api), http=strict_protocol(HttpLimits()), ws="none", lifespan="off", access_log=False,
+            log_config=None, server_header=False, proxy_headers=False, timeout_graceful_shutdown=LOCAL_DRAIN_S,
+        )
+    )  # fmt: skip
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        yield
+    finally:
+        api.end_streams()
+        server.should_exit = True
+        await serving
+        await api.close()
+
+
+class LocalServer(uvicorn.Server):
+    """Leaves signals to the worker."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
 
 
 def stop_or_leave(stop: asyncio.Event) -> None:

@@ -19,6 +19,15 @@ def run_worker(
     ],
     max_running: Annotated[int, typer.Option(help="Instances of a workflow that run at once.", min=1)] = MAX_RUNNING,
     drain_s: Annotated[float, typer.Option(help="Seconds for steps to finish when stopped.", min=0)] = DRAIN_S,
+    local_port: Annotated[
+        int | None,
+        typer.Option(
+            envvar="ONEHOP_LOCAL_PORT",
+            min=1,
+            max=65535,
+            help="Serve 'wrangler workflows … --local --port PORT' there, without a token.",
+        ),
+    ] = None,
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
@@ -37,6 +46,7 @@ def run_worker(
         else:
             show_line(f"running {', '.join(names)} on {folder.workflow_store}; Ctrl-C lets them finish and stops")
 
-    run_until_stopped(workflows, WorkerOptions(folder.workflow_store, max_running, drain_s), on_ready=announce)
+    options = WorkerOptions(folder.workflow_store, max_running, drain_s, local_port)
+    run_until_stopped(workflows, options, on_ready=announce)
     if not as_json:
         show_line("stopped")

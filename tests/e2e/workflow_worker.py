@@ -18,10 +18,10 @@ LOOK_AGAIN_S: Final = 0.05
 
 
 @contextmanager
-def working(server: LiveServer, module: Path = FLOWS) -> Iterator["subprocess.Popen[str]"]:
+def working(server: LiveServer, module: Path = FLOWS, *options: str) -> Iterator["subprocess.Popen[str]"]:
     """Until the block ends; it must then have stopped by itself with exit code 0."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "onehop", "workflow", "worker", "--module", str(module), "--json"],
+        [sys.executable, "-m", "onehop", "workflow", "worker", "--module", str(module), "--json", *options],
         stdout=subprocess.PIPE, text=True, env=server.environ,
     )  # fmt: skip
     assert process.stdout is not None

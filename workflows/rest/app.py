@@ -20,11 +20,10 @@ from workflows.rest.handlers import Call, Handlers, find_workflow
 from workflows.rest.live import Watch, stream_instance
 from workflows.rest.paths import Action
 from workflows.rest.queries import parse_event_id
-from workflows.store.removal import remove_expired
+from workflows.store.retention import sweep
 
 TYPES_MAX: Final = 64
 WORD: Final = b"workflows"
-REMOVED_AT_ONCE: Final = 1000
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 Report = Callable[[Request, Exception], None]
@@ -61,7 +60,7 @@ class WorkflowsApi:
         """Removes what is past its retention now; a worker does so by itself, but some time later."""
         client = await self.desk.client()
         removed = 0
-        while count := await client.writer.submit(lambda tx: remove_expired(tx, count_max=REMOVED_AT_ONCE)):
+        while count := await client.writer.submit(sweep):
             removed += count
         return removed
 

@@ -1,17 +1,6 @@
-"""Removing what nobody is to see any more: instances past their retention, workflows without instances."""
+"""Removing a workflow's rows, once its instances are gone."""
 
-from workflows.store.instances import delete
 from workflows.store.transaction import Transaction
-
-
-def remove_expired(transaction: Transaction, *, count_max: int) -> int:
-    """Of the instances whose time is over, at most `count_max`. Returns how many that were."""
-    expired = transaction.all(
-        "SELECT seq FROM instances WHERE expires_on <= ? LIMIT ?", (transaction.now_ms, count_max)
-    )
-    for (seq,) in expired:
-        delete(transaction, seq)
-    return len(expired)
 
 
 def remove_workflow(transaction: Transaction, workflow_id: str) -> bool:
