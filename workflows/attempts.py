@@ -119,7 +119,8 @@ async def _call(lifetime: "Lifetime", step: StepRecord, work: Work) -> Returned[
     task = lifetime.start_callback(step, call(work.function, work.arguments(context), lifetime.threads))
     over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     task.add_done_callback(lambda _: None if over.done() else over.set_result(None))
-    deadline_ms = lifetime.clock.now_ms() + work.config.timeout_ms
+    assert step.attempt_started_on is not None
+    deadline_ms = step.attempt_started_on + work.config.timeout_ms
     timer = lifetime.clock.call_at(deadline_ms, lambda: None if over.done() else over.set_exception(AttemptTimedOut()))
     try:
         with lifetime.waits.endable(over):
