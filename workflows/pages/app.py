@@ -34,7 +34,7 @@ from workflows.pages.views import (
 from workflows.rest.app import WorkflowsApi
 from workflows.rest.errors import translate
 from workflows.rest.handlers import BODY_BYTES_MAX, find_workflow
-from workflows.rest.live import stream_changes
+from workflows.rest.live import stream_changes, stream_instance_changes
 from workflows.rest.queries import InstanceQuery, parse_instance_query
 from workflows.states import Command, Trigger
 from workflows.store.reads import Reads
@@ -159,7 +159,7 @@ class Pages:
         if found is None:
             raise InstanceNotFound(workflow, instance)
         self._api.watch.refuse_crowd()
-        return stream_changes(self._api.watch)
+        return stream_instance_changes(self._desk, self._api.watch, record, found)
 
     # -- forms ---------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ database's own change counter serves all subscribers; nobody asked, nobody looks
 """
 
 import asyncio
-import sqlite3
+import contextlib
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import Final
@@ -18,6 +18,7 @@ import orjson
 from starlette.responses import StreamingResponse
 
 from workflows.desk import Desk
+from workflows.errors import StoreError
 from workflows.rest.errors import too_many
 from workflows.store.connection import open_reader, translated
 from workflows.store.log_feed import FeedEvent
@@ -27,14 +28,18 @@ from workflows.store.records import InstanceRecord, WorkflowRecord
 POLL_S: Final = 0.2
 HEARTBEAT_S: Final = 15.0
 SUBSCRIBERS_MAX: Final = 200
+CHANGES_S: Final = 1.0
+STREAM_S_MAX: Final = 900.0
 RETRY_MS: Final = 2000
+CHANGE: Final = b"event: change\ndata: {}\n\n"
+END: Final = b"event: end\ndata: {}\n\n"
+BEAT: Final = b":\n\n"
 HEADERS: Final = {
     "cache-control": "no-store",
     "x-content-type-options": "nosniff",
     "x-accel-buffering": "no",  # proxies that would hold events back are asked not to
 }
 
-Ask = Callable[[Reads], "Seen"]
 Seen = tuple[list[FeedEvent], bool]
 """Events, and whether more can come."""
 
@@ -44,7 +49,6 @@ class Watch:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._connection: sqlite3.Connection | None = None
         self._version = 0
         self._changed = asyncio.Event()
         self._is_ended = False
@@ -95,10 +99,9 @@ class Watch:
 
     async def _look(self) -> None:
         """While anyone subscribes."""
-        await self._desk.client()
-        with translated(self._desk.path):
-            connection = open_reader(self._desk.path)
-            try:
+        with contextlib.suppress(StoreError), translated(self._desk.path):  # the readers themselves say what is wrong
+            await self._desk.client()
+            with contextlib.closing(open_reader(self._desk.path)) as connection:
                 last = -1
                 while self._subscribers_count and not self._is_ended:
                     (counter,) = connection.execute("PRAGMA data_version").fetchone()
@@ -106,8 +109,6 @@ class Watch:
                         last = counter
                         self._tell()
                     await asyncio.sleep(POLL_S)
-            finally:
-                connection.close()
 
     def _tell(self) -> None:
         self._version += 1
@@ -118,51 +119,98 @@ class Watch:
 def stream_instance(
     desk: Desk, watch: Watch, record: WorkflowRecord, instance: InstanceRecord, *, after: int, types: Collection[str]
 ) -> StreamingResponse:
-    """Ends after the event that ended the instance, also where `types` hides it (empty: all are shown)."""
-
-    def ask_after(after: int) -> Ask:
-        def ask(reads: Reads) -> Seen:
-            events = reads.feed(instance.seq, after=after)
-            now = reads.instance(record.id, instance.id) if not events else instance
-            return events, now is not None and now.seq == instance.seq and (bool(events) or not now.status.is_terminal)
-
-        return ask
+    """Ends after the event that ended the instance, also where `types` hides it (empty: all are shown). A stream that
+    ends without saying so is to be taken up again."""
 
     async def lines() -> AsyncIterator[bytes]:
         last = after
-        yield b"retry: %d\n\n" % RETRY_MS
         async with watch.subscribing():
-            while not watch.is_ended:
-                version = watch.version
-                events, can_go_on = await desk.read(ask_after(last))
-                for event in events:
-                    last = event.id
-                    if not types or event.type in types:
-                        yield render_event(event, instance.id)
-                    can_go_on = can_go_on and not event.is_terminal
+            async for version in turns(watch):
+                events, can_go_on = await desk.read(question(record, instance, last))
+                while events:
+                    for event in events:
+                        last = event.id
+                        if not types or event.type in types:
+                            yield render_event(event, instance.id)
+                    if events[-1].is_terminal:
+                        yield END
+                        return
+                    events, can_go_on = await desk.read(question(record, instance, last))
                 if not can_go_on:
-                    break
-                if not events:
-                    await watch.changed(version, wait_s=HEARTBEAT_S)
-                    yield b":\n\n"
-        yield b"event: end\ndata: {}\n\n"
+                    yield END
+                    return
+                yield BEAT
+                await watch.changed(version, wait_s=HEARTBEAT_S)
 
-    return StreamingResponse(lines(), media_type="text/event-stream", headers=HEADERS)
+    return stream(lines())
+
+
+def stream_instance_changes(
+    desk: Desk, watch: Watch, record: WorkflowRecord, instance: InstanceRecord
+) -> StreamingResponse:
+    """Tells that this instance changed, without saying how: for a page that then asks again. Ends when it is gone."""
+
+    def ask(reads: Reads) -> tuple[int, int | None] | None:
+        now = reads.instance(record.id, instance.id)
+        if now is None or now.seq != instance.seq:
+            return None
+        return now.modified_on, reads.last_event_id(now.seq)
+
+    async def lines() -> AsyncIterator[bytes]:
+        before = await desk.read(ask)
+        async with watch.subscribing():
+            async for version in turns(watch):
+                now = await desk.read(ask)
+                yield CHANGE if now != before else BEAT
+                if now is None:
+                    return
+                before = now
+                await watch.changed(version, wait_s=HEARTBEAT_S)
+
+    return stream(lines())
 
 
 def stream_changes(watch: Watch) -> StreamingResponse:
-    """Tells that something changed, without saying what: for a page that then asks again."""
+    """Tells that anything changed, at most once a while: for pages that show many instances."""
 
     async def lines() -> AsyncIterator[bytes]:
-        yield b"retry: %d\n\n" % RETRY_MS
+        before = watch.version
         async with watch.subscribing():
-            version = watch.version
-            while not watch.is_ended:
+            async for version in turns(watch):
+                yield CHANGE if version != before else BEAT
+                before = version
+                await asyncio.sleep(CHANGES_S)
                 await watch.changed(version, wait_s=HEARTBEAT_S)
-                yield b"event: change\ndata: {}\n\n" if watch.version != version else b":\n\n"
-                version = watch.version
 
-    return StreamingResponse(lines(), media_type="text/event-stream", headers=HEADERS)
+    return stream(lines())
+
+
+async def turns(watch: Watch) -> AsyncIterator[int]:
+    """The watch's version, for as long as a stream may last: then whoever listens comes again, with a token."""
+    loop = asyncio.get_running_loop()
+    ends_s = loop.time() + STREAM_S_MAX
+    while not watch.is_ended and loop.time() < ends_s:
+        yield watch.version
+
+
+def question(record: WorkflowRecord, instance: InstanceRecord, after: int) -> Callable[[Reads], Seen]:
+    def ask(reads: Reads) -> Seen:
+        events = reads.feed(instance.seq, after=after)
+        if events:
+            return events, True
+        now = reads.instance(record.id, instance.id)
+        return [], now is not None and now.seq == instance.seq and not now.status.is_terminal
+
+    return ask
+
+
+def stream(lines: AsyncIterator[bytes]) -> StreamingResponse:
+    async def whole() -> AsyncIterator[bytes]:
+        yield b"retry: %d\n\n" % RETRY_MS
+        async for line in lines:
+            yield line
+
+    return StreamingResponse(whole(), media_type="text/event-stream", headers=HEADERS)
 
 
 def render_event(event: FeedEvent, instance_id: str) -> bytes:

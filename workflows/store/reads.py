@@ -251,6 +251,12 @@ class Reads:
         """Events of the instance past id `after`, oldest first, bounded; [] when there are none yet."""
         return read_feed(self._connection, self._path, seq, after=after)
 
+    def last_event_id(self, seq: int) -> int | None:
+        with translated(self._path):
+            ((last,),) = self._all("SELECT max(id) FROM log WHERE instance_seq = ?", seq)
+        newest: int | None = last
+        return newest
+
     def metrics(
         self, workflow_id: str, *, from_ms: int, to_ms: int, bucket_minutes: int, by_step: bool = False
     ) -> tuple[MetricRecord, ...]:

@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+from contextlib import AsyncExitStack
 from typing import Any
 
 from tests.workflows.rest.client import DEADLINE_S, Api
 from workflows.rest.app import WorkflowsApi
+from workflows.rest.live import SUBSCRIBERS_MAX
 
 
 async def read_stream(api: Api, path: str, *, headers: dict[str, str] | None = None) -> list[dict[str, Any]]:
@@ -42,16 +44,30 @@ async def test_row_67_a_subscription_tells_the_rest_and_ends(api: Api) -> None:
     assert [each["type"] for each in only] == ["step_completed", "step_completed", "end"]
 
 
-async def test_a_stream_ends_when_its_instance_is_deleted_or_the_server_stops(
+async def test_a_stream_ends_when_its_instance_is_deleted(api: Api) -> None:
+    instance = await api.start("approval")
+    await api.until("approval", instance, "running", "waiting", steps=2)
+    following = asyncio.create_task(read_stream(api, f"/approval/instances/{instance}/subscribe"))
+    await asyncio.sleep(0)
+    await api.call("DELETE", f"/approval/instances/{instance}")
+    assert (await following)[-1]["type"] == "end"
+
+
+async def test_a_stream_that_the_server_cuts_says_no_end_so_that_it_is_taken_up_again(
     api: Api, workflows_api: WorkflowsApi
 ) -> None:
-    for end in ("delete", "stop"):
-        instance = await api.start("approval")
-        await api.until("approval", instance, "running", "waiting", steps=2)
-        following = asyncio.create_task(read_stream(api, f"/approval/instances/{instance}/subscribe"))
-        await asyncio.sleep(0)
-        if end == "delete":
-            await api.call("DELETE", f"/approval/instances/{instance}")
-        else:
-            workflows_api.end_streams()
-        assert (await following)[-1]["type"] == "end"
+    instance = await api.start("approval")
+    await api.until("approval", instance, "running", "waiting", steps=2)
+    following = asyncio.create_task(read_stream(api, f"/approval/instances/{instance}/subscribe"))
+    await asyncio.sleep(0)
+    workflows_api.end_streams()
+    assert "end" not in {each["type"] for each in await following}
+
+
+async def test_more_subscribers_than_there_may_be_are_asked_to_wait(api: Api, workflows_api: WorkflowsApi) -> None:
+    instance = await api.start("unused")
+    async with AsyncExitStack() as stack:
+        for _ in range(SUBSCRIBERS_MAX):
+            await stack.enter_async_context(workflows_api.watch.subscribing())
+        refused = await api.call("GET", f"/unused/instances/{instance}/subscribe")
+        assert (refused.status, refused.code, refused.headers["retry-after"]) == (429, 10429, "1")

@@ -39,7 +39,7 @@ if (part) {
       part.replaceChildren(...fresh.childNodes);
     } finally {
       isFetching = false;
-      if (isStale && !isInUse()) setTimeout(refresh, 250);
+      if (isStale && !isInUse()) setTimeout(refresh, 500);
     }
   }
 
