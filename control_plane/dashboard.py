@@ -18,15 +18,16 @@ from starlette.routing import Route
 
 from control_plane.browsers import refuse_foreign
 from control_plane.endpoints import Endpoint
-from control_plane.envelope import translate
 from control_plane.plane import ControlPlane
 from control_plane.sessions import Sessions, clear_cookie, read_cookie, set_cookie
 from control_plane.tokens import Access, TokenRecord, find_token
+from control_plane.workflow_routes import report
 from envelope.bodies import parse_form, read_body
-from envelope.errors import ApiError, Forbidden
+from envelope.errors import Forbidden
 from workflows.pages.app import Pages, Visitor
 from workflows.pages.templating import Templates
 from workflows.rest.app import WorkflowsApi
+from workflows.rest.errors import translate
 
 ROOT: Final = "/dashboard"
 SIGN_IN: Final = f"{ROOT}/sign-in"
@@ -119,13 +120,13 @@ class Dashboard:
                 if request.method not in ("GET", "HEAD"):
                     refuse_foreign(request)
                 return await endpoint(request)
-            except ApiError as error:
-                return self._show_refusal(translate(error))
+            except Exception as error:  # noqa: BLE001  # the root of a request: a person gets a page, the log the rest
+                refusal = translate(error)
+                if refusal.status >= 500:
+                    report(request, error)
+                return self.pages.show_refusal(refusal)
 
         return guarded
-
-    def _show_refusal(self, error: ApiError) -> Response:
-        return self.pages.show_message(str(error.status), error.message, status=error.status)
 
 
 def create_dashboard(plane: ControlPlane, workflows: WorkflowsApi) -> Dashboard:

@@ -50,4 +50,6 @@ def tell(entry: Entry) -> str:
         case _, "failed":
             return f"failed after {span}{attempts}"
         case _:
-            return f"{span}{attempts}"
+            return (
+                f"{span}{attempts}{', undone' if entry.rollback is not None and entry.rollback.state == 'done' else ''}"
+            )

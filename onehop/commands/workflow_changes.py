@@ -155,7 +155,11 @@ def change(workflow: str, instance: str, body: dict[str, Any], *, data: Path | N
     with connect(data) as api:
         instance = find_instance(api, workflow, instance)
         changed = api.instance("PATCH", workflow, instance, "/status", body=body)
-    show_json({"id": instance, **changed}) if as_json else show_line(f"{instance} is {changed['status']}")
+    if as_json:
+        show_json({"id": instance, **changed})
+        return
+    undone_first = ", its steps are undone first" if body.get("rollback") and changed["status"] != "terminated" else ""
+    show_line(f"{instance} is {changed['status']}{undone_first}")
 
 
 def parse_json(text: str | bytes, what: str) -> Any:

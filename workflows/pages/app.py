@@ -7,6 +7,7 @@
 Names and ids are one segment each, percent-encoded: ids may hold slashes, and "-" can begin no workflow's name.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from envelope.bodies import Held, parse_form, read_body
-from envelope.errors import MethodRefused, UnknownRoute, ValueRefused
+from envelope.errors import ApiError, MethodRefused, UnknownRoute, ValueRefused
 from envelope.paging import parse_paging
 from workflows.errors import InstanceNotFound, WorkflowError
 from workflows.pages.orders import parse_order, parse_start
@@ -40,6 +41,8 @@ from workflows.states import Command, Trigger
 from workflows.store.reads import Reads
 from workflows.store.records import WorkflowRecord
 
+HEADINGS: Final[Mapping[int, str]] = {404: "There is nothing here", 403: "This isn't allowed", 429: "Too much at once"}
+CODE: Final = re.compile(r"[a-z_.]+: ")
 FORM_BYTES_MAX: Final = 3 * BODY_BYTES_MAX  # percent-encoding may triple it
 
 
@@ -78,9 +81,10 @@ class Pages:
         except WorkflowError as error:
             raise translate(error) from error
 
-    def show_message(self, heading: str, text: str, *, status: int, visitor: Visitor | None = None) -> Response:
+    def show_refusal(self, error: ApiError) -> Response:
+        heading = HEADINGS.get(error.status, "That didn't work")
         return self._templates.render(
-            "message.html", http_status=status, heading=heading, text=text, caller=visitor.name if visitor else None
+            "message.html", http_status=error.status, heading=heading, text=plain(error.message), caller=None
         )
 
     async def _show(self, segments: list[str], request: Request, visitor: Visitor) -> Response:
@@ -181,7 +185,7 @@ class Pages:
         except (WorkflowError, ValueRefused) as error:
             refused = translate(error)
             return await self._show_instances(
-                workflow, {}, visitor, status=refused.status, notice=refused.message,
+                workflow, {}, visitor, status=refused.status, notice=plain(refused.message),
                 draft={"id": form.get("id", ""), "params": form.get("params", "")},
             )  # fmt: skip
         return RedirectResponse(self._templates.link_instance(workflow, handle.id), status_code=303)
@@ -199,7 +203,8 @@ class Pages:
             raise
         except (WorkflowError, ValueRefused) as error:
             refused = translate(error)
-            return await self._show_instance(workflow, instance, visitor, status=refused.status, notice=refused.message)
+            notice = plain(refused.message)
+            return await self._show_instance(workflow, instance, visitor, status=refused.status, notice=notice)
         is_gone = order.command.get("do") is Command.DELETE
         target = self._templates.link(workflow) if is_gone else self._templates.link_instance(workflow, instance)
         return RedirectResponse(target, status_code=303)
@@ -221,3 +226,8 @@ class Pages:
             return [unquote_to_bytes(each).decode("utf-8") for each in below.strip(b"/").split(b"/") if each]
         except UnicodeDecodeError:
             raise UnknownRoute from None
+
+
+def plain(message: str) -> str:
+    """Without the word for programs that it begins with."""
+    return CODE.sub("", message, count=1) if CODE.match(message) else message
