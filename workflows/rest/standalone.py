@@ -12,13 +12,16 @@ import logging
 from typing import Final
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from envelope.answers import render_error
 from envelope.bodies import BodyBudget
 from envelope.errors import Forbidden, Unauthenticated
 from workflows.rest.app import Endpoint, WorkflowsApi, in_envelopes, path_below
+from workflows.rest.errors import translate
 from workflows.rest.handlers import Call
 from workflows.rest.paths import find_target
 
@@ -43,9 +46,14 @@ def create_app(api: WorkflowsApi, *, token: str | None = None) -> Starlette:
         for base, is_local in bases
     ]
     routes.append(Route("/metrics", in_envelopes(metrics(api, token=token), report), methods=["GET"]))
-    app = Starlette(routes=routes)
+    app = Starlette(routes=routes, exception_handlers={HTTPException: answer_elsewhere})
     app.router.redirect_slashes = False
     return app
+
+
+async def answer_elsewhere(request: Request, error: Exception) -> Response:
+    """For paths and methods that the router itself turns away."""
+    return render_error(translate(error))
 
 
 def endpoint(

@@ -10,6 +10,7 @@ from typing import Any, Final
 import httpx
 from starlette.applications import Starlette
 
+from tests.envelope.answer import Answer
 from workflows import Workflow, WorkflowEvent, WorkflowStep
 from workflows.rest.app import WorkflowsApi
 from workflows.rest.standalone import create_app
@@ -60,24 +61,6 @@ class Unused(Workflow):
 
 
 FLOWS: Final = [Greet, Approval, Failing, Sleeper, Unused]
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    status: int
-    envelope: dict[str, Any]
-    headers: httpx.Headers
-
-    @property
-    def result(self) -> Any:
-        assert self.envelope["success"], self.envelope["errors"]
-        return self.envelope["result"]
-
-    @property
-    def code(self) -> int:
-        assert not self.envelope["success"]
-        code: int = self.envelope["errors"][0]["code"]
-        return code
 
 
 @dataclass(frozen=True, slots=True)
