@@ -34,7 +34,7 @@ from onehop.output import Watcher
 from router.key_files import KeysRefused, prove_key_ring, read_key_ring
 from router.kv.schema import Database
 from router.kv.store import open_store
-from workflows.store.copying import copy_store as copy_workflows
+from workflows.store.keeping import copy_store as copy_workflows
 
 VERSION: Final = 1
 DESCRIPTION_FILE: Final = "backup.json"
