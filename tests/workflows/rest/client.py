@@ -53,6 +53,18 @@ class Sleeper(Workflow):
         await step.sleep("night", "1 hour")
 
 
+class Odd(Workflow):
+    """Returns bytes, after a failure that is waited out for as long as a function says."""
+
+    async def run(self, event: WorkflowEvent, step: WorkflowStep) -> Any:
+        def work(ctx: Any) -> bytes:
+            if ctx.attempt == 1:
+                raise OSError("not yet")
+            return b"\0\1\2"
+
+        return await step.do("work", {"retries": {"limit": 1, "delay": lambda _: 7, "backoff": "constant"}}, work)
+
+
 class Unused(Workflow):
     """Nobody starts it."""
 
@@ -60,7 +72,7 @@ class Unused(Workflow):
         return None
 
 
-FLOWS: Final = [Greet, Approval, Failing, Sleeper, Unused]
+FLOWS: Final = [Greet, Approval, Failing, Sleeper, Odd, Unused]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ ID_IN_PATH = CRON_ID.replace(" ", "%20")
 async def test_workflows_are_listed_with_their_counts_and_pages(api: Api) -> None:
     await api.until("greet", await api.start("greet", {"to": "ann"}), "complete")
     answer = await api.call("GET", "", page="1", per_page="2")
-    assert answer.envelope["result_info"] == {"page": 1, "per_page": 2, "count": 2, "total_count": 5, "total_pages": 3}
+    assert answer.envelope["result_info"] == {"page": 1, "per_page": 2, "count": 2, "total_count": 6, "total_pages": 3}
     greet = (await api.call("GET", "/greet")).result
     assert (greet["name"], greet["class_name"], greet["instances"]["complete"]) == ("greet", "Greet", 1)
     assert len(greet["instances"]) == 9
@@ -72,6 +72,13 @@ async def test_row_13_a_sensitive_output_is_shown_to_nobody(api: Api) -> None:
     assert night["end"] > night["start"]
     log = (await api.call("GET", f"/sleeper/instances/{instance}/log")).result
     assert "hunter2" not in json.dumps([found, log])
+
+
+async def test_bytes_are_counted_and_a_computed_delay_is_the_one_that_was_used(api: Api) -> None:
+    found = await api.until("odd", await api.start("odd"), "complete")
+    (step,) = found["steps"]
+    assert (found["output"], step["output"]) == ("[bytes(3 bytes)]", "[bytes(3 bytes)]")
+    assert step["config"]["retries"]["delay"] == 7
 
 
 async def test_order_and_simple_change_what_is_described(api: Api) -> None:
