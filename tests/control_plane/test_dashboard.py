@@ -14,6 +14,9 @@ from control_plane.sessions import COOKIE, SESSION_S_MAX
 from control_plane.tokens import Access, all_tokens, revoke_token
 from tests.control_plane.client import FakeTime
 from tests.control_plane.dashboard_client import NASTY, ORIGIN, PAGES, SAME_ORIGIN, Browser, open_browser
+from workflows.states import Trigger
+from workflows.store import instances
+from workflows.store.instances import NewInstance
 
 DEADLINE_S = 20.0
 
@@ -199,6 +202,19 @@ async def test_forms_start_steer_and_delete_an_instance(browser: Browser) -> Non
     gone = await browser.post(page, {"action": "delete"})
     assert (gone.status_code, gone.headers["location"]) == (303, f"{PAGES}/nasty")
     assert (await browser.get(page)).status_code == 404
+
+
+async def test_row_63_an_instance_that_a_schedule_made_has_its_page(browser: Browser) -> None:
+    await browser.sign_in()
+    workflow_id = browser.engine.workflow("nasty").id
+    new = NewInstance(id="*/30 * * * MON#2-1786001400000", params=b"{}", trigger=Trigger.CRON)
+    await browser.engine.writer.submit(lambda tx: instances.create(tx, workflow_id, [new], skip_known=False))
+    listed = await browser.get(f"{PAGES}/nasty")
+    (link,) = re.findall(r'href="([^"]+MON[^"]+)"', listed.text)
+    page = await browser.get(link)
+    assert (page.status_code, "cron" in page.text) == (200, True)
+    assert (await browser.post(link, {"action": "terminate"})).headers["location"] == link
+    assert browser.engine.record(workflow_id, new.id).status.api_name == "terminated"
 
 
 async def test_a_form_that_can_not_be_is_told_on_its_page_and_keeps_what_was_typed(browser: Browser) -> None:

@@ -36,6 +36,10 @@ class Refusal(ApiError):
         self.status, self.code = status, code  # type: ignore[misc]  # of this answer, where others have one a class
 
 
+LISTED: Final[Mapping[str, str]] = {
+    "workflow": "'onehop workflow list' shows those there are",
+    "instance": "'onehop workflow list WORKFLOW' shows those there are",
+}
 STORE_TOLD: Final[Mapping[str, str]] = {
     "store.busy": "the store is in use by another program; try again in a few seconds",
     "store.full": "the disk of the store is full; what was asked for was not done",
@@ -47,9 +51,11 @@ STORE_TOLD: Final[Mapping[str, str]] = {
 def translate(error: Exception) -> ApiError:
     match error:
         case WorkflowNotFound():
-            return Refusal(404, 10200, f"workflow.not_found: {error.why}")
+            return Refusal(404, 10200, f"workflow.not_found: {error.why}; {LISTED['workflow']}")
         case InstanceNotFound():
-            return Refusal(404, 10400, "workflows.api.error.instance.not_found: there is no such instance")
+            return Refusal(
+                404, 10400, f"workflows.api.error.instance.not_found: there is no such instance; {LISTED['instance']}"
+            )
         case StoreError():
             told = STORE_TOLD.get(error.code, "the store failed; the server's log has the reason")
             return Refusal(500, 10001, f"workflows.api.error.internal_server: {told}")
@@ -92,11 +98,3 @@ def translate_refusal(error: WorkflowError) -> ApiError:
 
 def too_many(message: str) -> ApiError:
     return Refusal(429, 10429, message, headers={"retry-after": str(RETRY_AFTER_S)})
-
-
-def unknown_workflow(name: str) -> ApiError:
-    return translate(WorkflowNotFound(name))
-
-
-def unknown_instance(workflow: str, instance: str) -> ApiError:
-    return translate(InstanceNotFound(workflow, instance))
