@@ -3,7 +3,7 @@
 Whoever calls has found the target, and has made sure that the caller may do this. Errors pass through; `app` maps them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
@@ -42,7 +42,6 @@ from workflows.rest.queries import (
 from workflows.rest.wishes import (
     Creation,
     Definition,
-    StatusChange,
     parse_batch,
     parse_creation,
     parse_definition,
@@ -77,62 +76,39 @@ class Call:
         return parse_json(await read_body(self.request, self.held, bytes_max=BODY_BYTES_MAX))
 
 
+Handler = Callable[[Call], Awaitable[object]]
+
+
 class Handlers:
     """One for each action but the live feed, which isn't an envelope."""
 
     def __init__(self, desk: Desk, bulk: Bulk) -> None:
         self._desk = desk
         self._bulk = bulk
+        self._handlers: Mapping[Action, Handler] = {
+            Action.LIST_WORKFLOWS: self.list_workflows,
+            Action.SHOW_WORKFLOW: self.show_workflow,
+            Action.PUT_WORKFLOW: self.put_workflow,
+            Action.DELETE_WORKFLOW: self.delete_workflow,
+            Action.LIST_VERSIONS: self.list_versions,
+            Action.SHOW_VERSION: self.show_version,
+            Action.SHOW_METRICS: self.show_metrics,
+            Action.LIST_INSTANCES: self.list_instances,
+            Action.CREATE_INSTANCE: self.create,
+            Action.CREATE_NAMED_INSTANCE: self.create_named,
+            Action.CREATE_BATCH: self.create_batch,
+            Action.DELETE_BATCH: self.delete_batch,
+            Action.TERMINATE_ALL: self.terminate_all,
+            Action.SHOW_INSTANCE: self.show_instance,
+            Action.SHOW_LOG: self.show_log,
+            Action.CHANGE_STATUS: self.change_status,
+            Action.SEND_EVENT: self.send_event,
+            Action.DELETE_INSTANCE: self.delete_instance,
+        }
 
     async def answer(self, call: Call) -> object:
         """The envelope's result. Raises ApiError, WorkflowError."""
-        match call.target.action:
-            case Action.LIST_WORKFLOWS:
-                return await self.list_workflows(call)
-            case Action.SHOW_WORKFLOW:
-                return await self.show_workflow(call)
-            case Action.PUT_WORKFLOW:
-                return await self.put_workflow(call)
-            case Action.DELETE_WORKFLOW:
-                return await self.delete_workflow(call)
-            case Action.LIST_VERSIONS:
-                return await self.list_versions(call)
-            case Action.SHOW_VERSION:
-                return await self.show_version(call)
-            case Action.SHOW_METRICS:
-                return await self.show_metrics(call)
-            case Action.LIST_INSTANCES:
-                return await self.list_instances(call)
-            case Action.CREATE_BATCH:
-                return await self.create_batch(call)
-            case Action.DELETE_BATCH:
-                return await self.delete_batch(call)
-            case Action.TERMINATE_ALL:
-                return await self.terminate_all(call)
-            case _:
-                return await self.answer_of_instance(call)
-
-    async def answer_of_instance(self, call: Call) -> object:
-        match call.target.action:
-            case Action.CREATE_INSTANCE:
-                return await self.create(call, parse_creation(await call.json()))
-            case Action.CREATE_NAMED_INSTANCE:
-                wish = parse_named_creation(await call.json(), named=call.target.instance)
-                if wish is None:
-                    raise MethodRefused("GET, DELETE")
-                return await self.create(call, wish)
-            case Action.SHOW_INSTANCE:
-                return await self.show_instance(call)
-            case Action.SHOW_LOG:
-                return await self.show_log(call)
-            case Action.CHANGE_STATUS:
-                return await self.change_status(call, parse_status_change(await call.json()))
-            case Action.SEND_EVENT:
-                return await self.send_event(call)
-            case Action.DELETE_INSTANCE:
-                return await self.delete_instance(call)
-            case _:
-                raise UnknownRoute
+        return await self._handlers[call.target.action](call)
 
     # -- workflows -----------------------------------------------------------------------------------------------
 
@@ -211,7 +187,16 @@ class Handlers:
             more={"status_counts": {status.api_name: count for status, count in counts.items()}},
         )  # fmt: skip
 
-    async def create(self, call: Call, wish: Creation) -> Document:
+    async def create(self, call: Call) -> Document:
+        return await self._create(call, parse_creation(await call.json()))
+
+    async def create_named(self, call: Call) -> Document:
+        wish = parse_named_creation(await call.json(), named=call.target.instance)
+        if wish is None:
+            raise MethodRefused("GET, DELETE")
+        return await self._create(call, wish)
+
+    async def _create(self, call: Call, wish: Creation) -> Document:
         record = await self._workflow(call)
         client = await self._desk.client()
         handle = await client.create(
@@ -288,7 +273,8 @@ class Handlers:
             raise InstanceNotFound(record.name, instance)
         return rows
 
-    async def change_status(self, call: Call, wish: StatusChange) -> Document:
+    async def change_status(self, call: Call) -> Document:
+        wish = parse_status_change(await call.json())
         record = await self._workflow(call)
         command: dict[str, Any] = {"do": Command(wish.action)}
         if wish.from_step is not None:
