@@ -5,7 +5,8 @@ that a worker runs is stored, that worker sees it within its poll, and the clien
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,11 +21,13 @@ from workflows.limits import BATCH_BYTES_MAX, BATCH_MAX, Limits
 from workflows.serialisation import Unserialisable, deserialise, serialise_limited
 from workflows.states import Command, Status, Trigger
 from workflows.store import instances
+from workflows.store.definitions import forget_workflow
 from workflows.store.instances import NewInstance, new_id
 from workflows.store.reads import Reads
 from workflows.store.records import InstanceRecord, WorkflowRecord
 from workflows.store.retention import sweep
 from workflows.store.writer import Writer
+from workflows.subscription import subscribe
 from workflows.workflow import Retention, Workflow, name_of
 
 COMMAND_WAIT_S: Final = 5.0
@@ -145,6 +148,27 @@ class Client:
             id=id_ if id_ is not None else new_id(), params=data, trigger=trigger, priority=priority,
             success_ret_ms=kept.success_ms, error_ret_ms=kept.error_ms,
         )  # fmt: skip
+
+    async def terminate_all(self, workflow: WorkflowRef, status: Status | None = None) -> int:
+        """Terminates every live instance (in `status`, if given) that is there now. Returns how many."""
+        record = self.workflow(workflow)
+        terminated = 0
+        for instance_id in self.reads.live_ids(record.id, status):
+            try:
+                await self.command(record.id, instance_id, {"do": Command.TERMINATE})
+            except WorkflowError:  # it ended, or was deleted, in between
+                continue
+            terminated += 1
+        return terminated
+
+    async def delete_workflow(self, workflow: WorkflowRef) -> None:
+        """Deletes its instances, stopping those that run, and then the workflow itself."""
+        record = self.workflow(workflow)
+        while ids := self.reads.some_ids(record.id):
+            for instance_id in ids:
+                with contextlib.suppress(InstanceNotFound):
+                    await self.command(record.id, instance_id, {"do": Command.DELETE})
+        await self.writer.submit(lambda tx: forget_workflow(tx, record.id))
 
     async def collect(self) -> int:
         """Removes every instance whose retention is over, at once (workers do each minute). How many."""
@@ -274,6 +298,12 @@ class InstanceHandle:
     async def send_event(self, type: str, payload: Any = None) -> None:
         """Raises WorkflowError `instance.cannot_send_event` once it has ended."""
         await self._client.send_event(self.workflow_id, self.id, type, payload)
+
+    def subscribe(
+        self, cursor: int | None = None, filter: Callable[[dict[str, Any]], bool] | None = None
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Its events past `cursor` (an eventId), then live ones, until it has ended; `filter` chooses among them."""
+        return subscribe(self._client, self.record().seq, self.id, cursor=cursor, wanted=filter)
 
     async def result(self, timeout: float | None = None) -> Any:
         """Waits (seconds) for its end and returns the output. Raises its stored error, or TimeoutError.

@@ -83,7 +83,9 @@ def registration_of(definition: Definition, timing: Timing) -> Registration:
     return Registration(
         name=definition.name, script_name=workflow.__module__, class_name=workflow.__qualname__,
         code_hash=definition.code_hash, limits_json=orjson.dumps(limits).decode() if limits else None,
-        schedules_json=None, success_ret_ms=_or(retention.success_ms, timing.success_retention_ms),
+        schedules_json=orjson.dumps([{"cron": cron.text} for cron in definition.schedules]).decode()
+        if definition.schedules
+        else None, success_ret_ms=_or(retention.success_ms, timing.success_retention_ms),
         error_ret_ms=_or(retention.error_ms, timing.error_retention_ms),
         max_running=workflow.max_running,
     )  # fmt: skip

@@ -26,7 +26,8 @@ from workflows.store.instances import EVENT, carry_out_pending, pause, queue_wok
 from workflows.store.liveness import LifeLock, forget, is_dead
 from workflows.store.records import parse_failure
 from workflows.store.retention import SWEPT_MAX, sweep
-from workflows.store.transaction import Transaction
+from workflows.store.schedules import fire_due
+from workflows.store.transaction import MINUTE_MS, Transaction
 from workflows.store.writer import LeaseLost, Writer
 from workflows.workflow import Definition
 
@@ -61,6 +62,7 @@ class Worker:
         self._last_beat_ms = 0
         self._last_look_ms = 0
         self._last_sweep_ms = 0
+        self._last_minute = 0
         self._lock: LifeLock | None = None
         self._loop_task: asyncio.Task[None] | None = None
 
@@ -194,7 +196,9 @@ class Worker:
         beats = now - self._last_beat_ms >= timing.heartbeat_ms
         dead = self._look_for_dead(now)
         sweeps = now - self._last_sweep_ms >= timing.sweep_ms
-        if not beats and not dead and not sweeps and not self._has_work(now):
+        schedules = {id_: one.schedules for id_, one in self.workflows.items() if one.schedules}
+        fires = bool(schedules) and now // MINUTE_MS != self._last_minute
+        if not beats and not dead and not sweeps and not fires and not self._has_work(now):
             return None
         worker_id = self.writer.worker_id
         assert worker_id is not None
@@ -207,6 +211,8 @@ class Worker:
             swept = sweep(transaction) if sweeps else 0
             if beats or dead:
                 leases.recover(transaction, recoveries_max=limits.recoveries_max, dead=dead)
+            if fires:
+                fire_due(transaction, schedules)
             leases.wake_due(transaction)
             claimed = leases.claim(transaction, worker_id, wanted, count_max=room, max_running=limits.max_running)
             commanded = transaction.all(
@@ -218,6 +224,7 @@ class Worker:
         tended = await self.writer.submit(command, leased=True)
         if beats:
             self._last_beat_ms = now
+        self._last_minute = now // MINUTE_MS
         if sweeps and tended.swept < SWEPT_MAX:  # else the next turn goes on
             self._last_sweep_ms = now
         self._forget(dead)

@@ -1,6 +1,5 @@
 """What authors subclass and are called with: Workflow, WorkflowEvent; and what a worker knows of a class."""
 
-import copy
 import hashlib
 import inspect
 import sys
@@ -8,14 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from workflows.duration import Duration, parse_duration_ms
 from workflows.errors import WorkflowError
 from workflows.identity import check_workflow_name, kebab_case
-
-if TYPE_CHECKING:
-    pass
+from workflows.schedule import Cron, parse_schedules
 
 
 class WorkflowEvent:
@@ -105,6 +102,7 @@ class Definition:
     name: str
     is_async: bool
     code_hash: str
+    schedules: tuple[Cron, ...]
 
     @classmethod
     def of(cls, workflow: type[Workflow]) -> "Definition":
@@ -113,7 +111,13 @@ class Definition:
             raise TypeError(f"{workflow!r} is no subclass of Workflow with a run of its own")
         name = name_of(workflow)
         check_workflow_name(name)
-        return cls(workflow, name, inspect.iscoroutinefunction(workflow.run), code_hash(workflow))
+        return cls(
+            workflow,
+            name,
+            inspect.iscoroutinefunction(workflow.run),
+            code_hash(workflow),
+            parse_schedules(workflow.schedules),
+        )
 
 
 def name_of(workflow: type[Workflow]) -> str:
@@ -129,7 +133,3 @@ def code_hash(workflow: type[Workflow]) -> str:
     except (OSError, TypeError):  # typed at a prompt: there is no source to hash
         source = workflow.__module__.encode()
     return hashlib.sha256(source + b"\0" + workflow.__qualname__.encode()).hexdigest()
-
-
-def fresh(value: Any) -> Any:
-    return copy.deepcopy(value)

@@ -17,7 +17,7 @@ from workflows.store.schema import bring_up_to_date
 BUSY_TIMEOUT_MS: Final = 30_000
 STATEMENTS_CACHED: Final = 256
 PRIMARY_CODE: Final = 0xFF  # SQLite's extended codes keep the primary one in the low byte
-CHECKPOINT_PAGES: Final = 4000  # 16 MiB of log before a checkpoint: fewer, larger, and off most commits
+CHECKPOINT_PAGES: Final = 32_000  # 128 MiB of log: the bound, should checkpoints.py not keep up
 CACHE_KIB: Final = 32 * 1024
 
 

@@ -64,3 +64,10 @@ def _version(transaction: Transaction, workflow_id: str, wanted: Registration) -
     assert row is not None
     new_version_id: str = row[0]
     return new_version_id
+
+
+def forget_workflow(transaction: Transaction, workflow_id: str) -> None:
+    """Its own rows; its instances must be gone."""
+    for table in ("versions", "metrics", "fired", "jobs"):
+        transaction.execute(f"DELETE FROM {table} WHERE workflow_id=?", (workflow_id,))
+    transaction.execute("DELETE FROM workflows WHERE id=?", (workflow_id,))

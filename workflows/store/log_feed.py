@@ -120,6 +120,8 @@ def _own_fields(
             return {"output": REDACTED if is_sensitive else None if result is None else shown(result)}
         case "sleep_started":
             return {"durationMs": meta.get("durationMs")}
+        case "wait_completed":
+            return {"eventType": meta.get("type"), "output": None if result is None else shown(result)}
         case "wait_started":
             return {"eventType": meta.get("event")}
         case "step_errored" | "rollback_step_errored" | "attempt_started" | "attempt_completed":

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Generic, Literal, TypeVar
 
 from workflows.errors import Failure
-from workflows.states import LogEvent, Status, StepState
+from workflows.states import LIVE, LogEvent, Status, StepState
 from workflows.store.connection import open_reader, translated
 from workflows.store.cursor import Cursor, InstanceFilter
 from workflows.store.log_feed import FeedEvent, read_feed
@@ -291,6 +291,30 @@ class Reads:
             {(name, LogEvent(event)): (n, wall_ms) for name, event, n, wall_ms in events},
             oldest, recoveries, state_bytes, next_wake,
         )  # fmt: skip
+
+    def live_ids(self, workflow_id: str, status: Status | None = None) -> list[str]:
+        """Of instances that have not ended, oldest first; in `status` if given."""
+        wanted = tuple(LIVE) if status is None else (status,)
+        places = ", ".join("?" * len(wanted))
+        with translated(self._path):
+            rows = self._all(
+                f"SELECT id FROM instances WHERE workflow_id = ? AND status IN ({places}) ORDER BY seq",
+                workflow_id,
+                *wanted,
+            )
+        return [row[0] for row in rows]
+
+    def some_ids(self, workflow_id: str) -> list[str]:
+        """Up to 100 of its instances' ids, in any state; [] once there are none."""
+        with translated(self._path):
+            return [
+                row[0] for row in self._all("SELECT id FROM instances WHERE workflow_id = ? LIMIT 100", workflow_id)
+            ]
+
+    def is_live(self, seq: int) -> bool:
+        """Whether the instance is there and has not ended."""
+        with translated(self._path):
+            return bool(self._all("SELECT 1 FROM instances WHERE seq = ? AND status NOT IN (3, 4, 5)", seq))
 
     def next_wake_ms(self) -> int | None:
         """When the next hibernating instance is due."""

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from workflows.errors import StoreError
+from workflows.store.checkpoints import Checkpointer
 from workflows.store.connection import open_connection, store_error
 from workflows.store.transaction import Transaction
 
@@ -66,6 +67,7 @@ class Writer:
         self._damage: StoreError | None = None
         self._thread = threading.Thread(target=self._run, name="workflows-writer", daemon=True)
         self._thread.start()
+        self._checkpointer = Checkpointer(path, lambda: self.commits_count)
 
     @property
     def pending_count(self) -> int:
@@ -102,8 +104,12 @@ class Writer:
         self._is_closing = True
         self._flush()
         self._wake.release()
-        await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._join)
         await asyncio.sleep(0)  # lets the last delivery in
+
+    def _join(self) -> None:
+        self._checkpointer.close()
+        self._thread.join()
 
     # ---- in the thread
 
