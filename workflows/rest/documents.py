@@ -36,7 +36,7 @@ def workflow_document(record: WorkflowRecord, counts: Mapping[Status, int]) -> D
         "triggered_on": iso(record.triggered_on),
         "instances": {**{status.api_name: count for status, count in counts.items()}, UNKNOWN: 0},
         "limits": {"steps": steps_max(record)},
-        "schedules": [{"cron": cron} for cron in orjson.loads(record.schedules_json or b"[]")],
+        "schedules": orjson.loads(record.schedules_json or b"[]"),
     }
 
 

@@ -49,6 +49,7 @@ from workflows.rest.wishes import (
     parse_named_creation,
     parse_status_change,
 )
+from workflows.schedule import parse_schedules
 from workflows.states import Command, Status, Trigger
 from workflows.store.definitions import Registration, register_workflow
 from workflows.store.reads import InstanceDetail, Reads
@@ -323,7 +324,9 @@ def retention_of(wish: Creation) -> dict[str, Duration] | None:
 
 
 def registration_of(name: str, wish: Definition, known: WorkflowRecord | None) -> Registration:
-    """A deploy tells of its code's place, steps and schedules; what else is set for the workflow stays as it is."""
+    """A deploy tells of its code's place, steps and schedules; what else is set for the workflow stays as it is.
+    Raises WorkflowError."""
+    crons = parse_schedules(wish.schedules or None)
     told = f"{wish.script_name}\0{wish.class_name}"
     return Registration(
         name=name,
@@ -331,7 +334,7 @@ def registration_of(name: str, wish: Definition, known: WorkflowRecord | None) -
         class_name=wish.class_name,
         code_hash=sha256(told.encode("utf-8")).hexdigest(),
         limits_json=orjson.dumps({"steps": wish.steps_max}).decode() if wish.steps_max is not None else None,
-        schedules_json=orjson.dumps(wish.schedules).decode() if wish.schedules else None,
+        schedules_json=orjson.dumps([{"cron": cron.text} for cron in crons]).decode() if crons else None,
         success_ret_ms=known.success_ret_ms if known is not None else None,
         error_ret_ms=known.error_ret_ms if known is not None else None,
         max_running=known.max_running if known is not None else None,

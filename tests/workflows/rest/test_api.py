@@ -306,6 +306,7 @@ async def test_a_deploy_defines_a_workflow_and_keeps_one_that_is_the_same(api: A
     other = (await api.call("PUT", "/new-one", {**body, "class_name": "Other"})).result
     assert (other["id"], other["version_id"] == made["version_id"]) == (made["id"], False)
     assert (await api.call("PUT", "/-bad", body)).status == 400
+    assert (await api.call("PUT", "/new-one", {**body, "schedules": [{"cron": "each now and then"}]})).code == 10407
 
 
 async def test_metrics_count_what_happened(api: Api) -> None:
