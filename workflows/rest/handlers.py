@@ -42,6 +42,7 @@ from workflows.rest.queries import (
 from workflows.rest.wishes import (
     Creation,
     Definition,
+    StatusChange,
     parse_batch,
     parse_creation,
     parse_definition,
@@ -286,7 +287,7 @@ class Handlers:
         client = await self._desk.client()
         status = await client.command(record.id, call.target.instance, command)
         return {
-            "status": (status if status is not None else Status.TERMINATED).api_name,
+            "status": status_after(wish, status).api_name,
             "timestamp": iso(self._desk.clock.now_ms()),
         }
 
@@ -307,6 +308,13 @@ class Handlers:
     async def _workflow(self, call: Call) -> WorkflowRecord:
         """Raises WorkflowNotFound."""
         return await find_workflow(self._desk, call.target.workflow)
+
+
+def status_after(wish: StatusChange, status: Status | None) -> Status:
+    """What to tell: a worker has seen a command a moment before it has done it."""
+    if status is None or (wish.action == "terminate" and not wish.rollback):
+        return Status.TERMINATED
+    return Status.WAITING_FOR_PAUSE if wish.action == "pause" and status is Status.RUNNING else status
 
 
 async def find_workflow(desk: Desk, name: str) -> WorkflowRecord:
