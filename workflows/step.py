@@ -12,7 +12,7 @@ from workflows.duration import Duration
 from workflows.step_config import StepConfig, StepOptions
 
 if TYPE_CHECKING:
-    from workflows.lifetime import Lifetime
+    from workflows.calls import StepCalls
 
 Result = TypeVar("Result")
 Callback = Callable[..., Result | Awaitable[Result]]
@@ -64,8 +64,8 @@ class RollbackInput:
 
 
 class WorkflowStep:
-    def __init__(self, lifetime: "Lifetime") -> None:
-        self._lifetime = lifetime
+    def __init__(self, calls: "StepCalls") -> None:
+        self._calls = calls
 
     @overload
     async def do(
@@ -95,7 +95,7 @@ class WorkflowStep:
         WorkflowTimeoutError for an attempt past its time, WorkflowFatalError for a bad name, config or callback.
         """
         config, callback = rest if len(rest) == 2 else (None, *rest) if len(rest) == 1 else (None, None)
-        return await self._lifetime.do(name, config, callback, rollback, rollback_config)
+        return await self._calls.do(name, config, callback, rollback, rollback_config)
 
     async def sleep(self, name: str, duration: Duration) -> None:
         """Waits `duration`: a number of milliseconds, a text such as "3 days", or a timedelta; at most 365 days.
@@ -103,14 +103,14 @@ class WorkflowStep:
         The end is stored at the first call: a restart of the process does not begin it anew, and what is overdue
         then ends at once. Raises WorkflowFatalError for a duration that is none.
         """
-        await self._lifetime.sleep(name, duration)
+        await self._calls.sleep(name, duration)
 
     async def sleep_until(self, name: str, when: datetime | float) -> None:
         """Waits until `when`: an aware datetime, or a number since the epoch (below 10^11 seconds, above milliseconds).
 
         Raises WorkflowFatalError if `when` has passed at the first call; later calls keep the stored time.
         """
-        await self._lifetime.sleep_until(name, when)
+        await self._calls.sleep_until(name, when)
 
     async def wait_for_event(
         self,
@@ -125,7 +125,7 @@ class WorkflowStep:
         Events that came before the wait count. Raises WorkflowTimeoutError after `timeout` (default 24 hours, also
         for 0 or ""; at most 365 days); that is stored too.
         """
-        taken = await self._lifetime.wait_for_event(name, type if type is not None else event_type, timeout)
+        taken = await self._calls.wait_for_event(name, type if type is not None else event_type, timeout)
         return cast(ReceivedEvent, taken)
 
 

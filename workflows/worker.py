@@ -303,7 +303,7 @@ class Worker:
         await undo(undoing, failure, error)
 
     async def _note_left_behind(self, lifetime: Lifetime) -> None:
-        for message in lifetime.warnings_at_end:
+        for message in lifetime.calls.warnings_at_end:
             warning = journal.note(lifetime.instance, LogEvent.WARNING, {"message": message})
             await self.writer.submit(warning, leased=True)
 
