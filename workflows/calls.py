@@ -126,7 +126,7 @@ class StepCalls:
         outer = current_step.get()
         if outer is not None and outer[0] is self._life:
             self._life.warn(
-                f"step {name!r} is called within the callback of step {outer[1].name!r}; it shares its timeout"
+                f"step {name!r} is called within the callback of step {outer[1].name!r}; their timeout is one"
             )
         if undo is not None:
             self._life.rollbacks[key] = undo
@@ -271,11 +271,7 @@ class StepCalls:
         warnings = []
         if count := sum(self._open.values()):
             warnings.append(f"run ended while {count} of its steps were not awaited")
-        if (
-            self._left_out
-            and not self._life.is_rehearsal
-            and (told := self.non_determinism().args[0]) not in self._life.warned
-        ):
+        if self.has_left_out and (told := self.non_determinism().args[0]) not in self._life.warned:
             warnings.append(told)
         return warnings
 

@@ -3,11 +3,12 @@
 `WorkflowStep` checks what it is given and counts occurrences; the lifetime behind it does the rest.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast, overload
 
+from workflows.decorated import DecoratedStep
 from workflows.duration import Duration
 from workflows.step_config import StepConfig, StepOptions
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from workflows.calls import StepCalls
 
 Result = TypeVar("Result")
-Callback = Callable[..., Result | Awaitable[Result]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +68,39 @@ class WorkflowStep:
         self._calls = calls
 
     @overload
-    async def do(
-        self, name: str, callback: Callback[Result], /, *,
+    def do(
+        self, name: str, callback: Callable[..., Awaitable[Result]], /, *,
         rollback: Callable[..., Any] | None = None, rollback_config: StepOptions | None = None,
-    ) -> Result: ...  # fmt: skip
+    ) -> Coroutine[Any, Any, Result]: ...  # fmt: skip
 
     @overload
-    async def do(
-        self, name: str, config: StepOptions | Mapping[str, Any] | None, callback: Callback[Result], /, *,
+    def do(
+        self, name: str, callback: Callable[..., Result], /, *,
         rollback: Callable[..., Any] | None = None, rollback_config: StepOptions | None = None,
-    ) -> Result: ...  # fmt: skip
+    ) -> Coroutine[Any, Any, Result]: ...  # fmt: skip
 
-    async def do(self, name: str, *rest: Any, rollback: Any = None, rollback_config: Any = None) -> Any:
+    @overload
+    def do(
+        self, name: str, config: StepOptions | None, callback: Callable[..., Awaitable[Result]], /, *,
+        rollback: Callable[..., Any] | None = None, rollback_config: StepOptions | None = None,
+    ) -> Coroutine[Any, Any, Result]: ...  # fmt: skip
+
+    @overload
+    def do(
+        self, name: str, config: StepOptions | None, callback: Callable[..., Result], /, *,
+        rollback: Callable[..., Any] | None = None, rollback_config: StepOptions | None = None,
+    ) -> Coroutine[Any, Any, Result]: ...  # fmt: skip
+
+    @overload
+    def do(
+        self, name: str, /, *, depends: Sequence[DecoratedStep[Any]] = (), concurrent: bool = False,
+        config: StepOptions | None = None,
+    ) -> Callable[[Callable[..., Any]], DecoratedStep[Any]]: ...  # fmt: skip
+
+    def do(
+        self, name: str, *rest: Any, rollback: Any = None, rollback_config: Any = None,
+        depends: Sequence[DecoratedStep[Any]] = (), concurrent: bool = False, config: Any = None,
+    ) -> Any:  # fmt: skip
         """Runs `callback` and returns its result; once that is stored, every later lifetime returns it without a call.
 
         `callback` takes nothing or a StepContext; a plain function runs on a thread. It may run more than once (an
@@ -93,9 +114,28 @@ class WorkflowStep:
 
         Raises the callback's last error once its attempts are used up (stored too), NonRetryableError at once,
         WorkflowTimeoutError for an attempt past its time, WorkflowFatalError for a bad name, config or callback.
+
+        Without a callback it is a decorator, see decorated.py.
         """
-        config, callback = rest if len(rest) == 2 else (None, *rest) if len(rest) == 1 else (None, None)
-        return await self._calls.do(name, config, callback, rollback, rollback_config)
+        if not rest:
+            return self.with_rollback(name, depends=depends, concurrent=concurrent, config=config)
+        options, callback = rest if len(rest) == 2 else (None, *rest)
+        return self._calls.do(name, options, callback, rollback, rollback_config)
+
+    def with_rollback(
+        self, name: str, *, depends: Sequence[DecoratedStep[Any]] = (), concurrent: bool = False,
+        config: StepOptions | None = None,
+    ) -> Callable[[Callable[..., Any]], DecoratedStep[Any]]:  # fmt: skip
+        """The decorator form, under the name that says what it is for: `@step.with_rollback("x")`, then `@fn.undo`."""
+
+        def decorate(function: Callable[..., Any]) -> DecoratedStep[Any]:
+            return DecoratedStep(self.do, name, function, depends=depends, concurrent=concurrent, config=config)
+
+        return decorate
+
+    async def rollback_all(self, error: BaseException) -> NoReturn:
+        """Ends the run with `error`: what has begun and has an undoing is undone, newest first."""
+        raise error
 
     async def sleep(self, name: str, duration: Duration) -> None:
         """Waits `duration`: a number of milliseconds, a text such as "3 days", or a timedelta; at most 365 days.
