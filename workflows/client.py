@@ -17,6 +17,7 @@ from workflows.clock import Clock, SystemClock, from_ms
 from workflows.duration import Duration
 from workflows.errors import Failure, InstanceNotFound, WorkflowError, WorkflowNotFound
 from workflows.identity import check_event_type, check_instance_id, check_new_instance_id
+from workflows.intake import Intake
 from workflows.limits import BATCH_BYTES_MAX, BATCH_MAX, Limits
 from workflows.serialisation import Unserialisable, deserialise, serialise_limited
 from workflows.states import Command, Status, Trigger
@@ -88,6 +89,7 @@ class Client:
         self.clock = clock
         self.limits = limits
         self.reads = Reads(writer.path)
+        self._intake = Intake(self.reads, clock, limits)
         self.on_written: list[Any] = []
 
     def _written(self) -> None:
@@ -117,6 +119,7 @@ class Client:
         """Queued and synced when this returns. Raises WorkflowError: bad id, `instance.already_exists`, too large."""
         record = self.workflow(workflow)
         new = self._new_instance(id, params, retention, trigger, priority)
+        self._intake.admit(record.id, 1)
         await self.writer.submit(lambda tx: instances.create(tx, record.id, [new], skip_known=False))
         self._written()
         return InstanceHandle(self, record.id, record.name, new.id)
@@ -130,6 +133,7 @@ class Client:
         new = [self._new_instance(one.id, one.params, one.retention, trigger, 0) for one in wanted]
         if sum(len(one.params) for one in new) > BATCH_BYTES_MAX:
             raise WorkflowError("payload.too_large", f"a batch's params take at most {BATCH_BYTES_MAX} bytes together")
+        self._intake.admit(record.id, len(new))
         created = await self.writer.submit(lambda tx: instances.create(tx, record.id, new, skip_known=True))
         self._written()
         return [InstanceHandle(self, record.id, record.name, one.id) for one in created]

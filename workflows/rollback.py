@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from workflows.attempts import Work, run_attempts
 from workflows.callbacks import takes_argument
-from workflows.errors import Failure, LifetimeEnded
+from workflows.errors import Failure, LifetimeEnded, StoreError
 from workflows.identity import rollback_key
 from workflows.serialisation import deserialise
 from workflows.states import LogEvent, StepState
@@ -12,6 +12,7 @@ from workflows.step import RollbackInput, StepContext, StepName
 from workflows.step_config import StepConfig
 from workflows.store import journal
 from workflows.store.records import StepRecord
+from workflows.store.writer import LeaseLost
 
 if TYPE_CHECKING:
     from workflows.lifetime import Lifetime
@@ -59,8 +60,9 @@ async def _undo_one(
         config = StepConfig.decode(undoing.config_json, config)
     try:
         await run_attempts(lifetime, undoing, Work(rollback.function, lambda _: arguments, config))
-    except LifetimeEnded:
-        raise
+    except (LeaseLost, StoreError) as lost:
+        lifetime.lose(lost)
+        raise LifetimeEnded from lost
     except Exception as raised:  # noqa: BLE001 - an author's rollback may raise anything; it ends the chain
         failed = Failure.of(raised)
         return {"name": failed.name, "message": failed.message}

@@ -96,6 +96,7 @@ class LogEvent(IntEnum):
     WAITING_FOR_PAUSE = 102
     WAITING = 103
     WARNING = 104
+    WOKEN = 105  # in the metrics alone: a sleeper was queued, `wall_ms` after it was due
 
 
 class Command(StrEnum):

@@ -3,19 +3,19 @@
 `WorkflowStep` checks what it is given and counts occurrences; the lifetime behind it does the rest.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast, overload
 
+from workflows.decorated import DecoratedStep
 from workflows.duration import Duration
 from workflows.step_config import StepConfig, StepOptions
 
 if TYPE_CHECKING:
-    from workflows.lifetime import Lifetime
+    from workflows.calls import StepCalls
 
 Result = TypeVar("Result")
-Callback = Callable[..., Result | Awaitable[Result]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,22 +64,43 @@ class RollbackInput:
 
 
 class WorkflowStep:
-    def __init__(self, lifetime: "Lifetime") -> None:
-        self._lifetime = lifetime
+    def __init__(self, calls: "StepCalls") -> None:
+        self._calls = calls
 
     @overload
-    async def do(
-        self, name: str, callback: Callback[Result], /, *,
+    def do(
+        self, name: str, callback: Callable[..., Awaitable[Result]], /, *,
         rollback: Callable[..., Any] | None = None, rollback_config: StepOptions | None = None,
-    ) -> Result: ...  # fmt: skip
+    ) -> Coroutine[Any, Any, Result]: ...  # fmt: skip
 
     @overload
-    async def do(
-        self, name: str, config: StepOptions | Mapping[str, Any] | None, callback: Callback[Result], /, *,
+    def do(
+        self, name: str, callback: Callable[..., Result], /, *,
         rollback: Callable[..., Any] | None = None, rollback_config: StepOptions | None = None,
-    ) -> Result: ...  # fmt: skip
+    ) -> Coroutine[Any, Any, Result]: ...  # fmt: skip
 
-    async def do(self, name: str, *rest: Any, rollback: Any = None, rollback_config: Any = None) -> Any:
+    @overload
+    def do(
+        self, name: str, config: StepOptions | None, callback: Callable[..., Awaitable[Result]], /, *,
+        rollback: Callable[..., Any] | None = None, rollback_config: StepOptions | None = None,
+    ) -> Coroutine[Any, Any, Result]: ...  # fmt: skip
+
+    @overload
+    def do(
+        self, name: str, config: StepOptions | None, callback: Callable[..., Result], /, *,
+        rollback: Callable[..., Any] | None = None, rollback_config: StepOptions | None = None,
+    ) -> Coroutine[Any, Any, Result]: ...  # fmt: skip
+
+    @overload
+    def do(
+        self, name: str, /, *, depends: Sequence[DecoratedStep[Any]] = (), concurrent: bool = False,
+        config: StepOptions | None = None,
+    ) -> Callable[[Callable[..., Any]], DecoratedStep[Any]]: ...  # fmt: skip
+
+    def do(
+        self, name: str, *rest: Any, rollback: Any = None, rollback_config: Any = None,
+        depends: Sequence[DecoratedStep[Any]] = (), concurrent: bool = False, config: Any = None,
+    ) -> Any:  # fmt: skip
         """Runs `callback` and returns its result; once that is stored, every later lifetime returns it without a call.
 
         `callback` takes nothing or a StepContext; a plain function runs on a thread. It may run more than once (an
@@ -93,9 +114,28 @@ class WorkflowStep:
 
         Raises the callback's last error once its attempts are used up (stored too), NonRetryableError at once,
         WorkflowTimeoutError for an attempt past its time, WorkflowFatalError for a bad name, config or callback.
+
+        Without a callback it is a decorator, see decorated.py.
         """
-        config, callback = rest if len(rest) == 2 else (None, *rest) if len(rest) == 1 else (None, None)
-        return await self._lifetime.do(name, config, callback, rollback, rollback_config)
+        if not rest:
+            return self.with_rollback(name, depends=depends, concurrent=concurrent, config=config)
+        options, callback = rest if len(rest) == 2 else (None, *rest)
+        return self._calls.do(name, options, callback, rollback, rollback_config)
+
+    def with_rollback(
+        self, name: str, *, depends: Sequence[DecoratedStep[Any]] = (), concurrent: bool = False,
+        config: StepOptions | None = None,
+    ) -> Callable[[Callable[..., Any]], DecoratedStep[Any]]:  # fmt: skip
+        """The decorator form, under the name that says what it is for: `@step.with_rollback("x")`, then `@fn.undo`."""
+
+        def decorate(function: Callable[..., Any]) -> DecoratedStep[Any]:
+            return DecoratedStep(self.do, name, function, depends=depends, concurrent=concurrent, config=config)
+
+        return decorate
+
+    async def rollback_all(self, error: BaseException) -> NoReturn:
+        """Ends the run with `error`: what has begun and has an undoing is undone, newest first."""
+        raise error
 
     async def sleep(self, name: str, duration: Duration) -> None:
         """Waits `duration`: a number of milliseconds, a text such as "3 days", or a timedelta; at most 365 days.
@@ -103,14 +143,14 @@ class WorkflowStep:
         The end is stored at the first call: a restart of the process does not begin it anew, and what is overdue
         then ends at once. Raises WorkflowFatalError for a duration that is none.
         """
-        await self._lifetime.sleep(name, duration)
+        await self._calls.sleep(name, duration)
 
     async def sleep_until(self, name: str, when: datetime | float) -> None:
         """Waits until `when`: an aware datetime, or a number since the epoch (below 10^11 seconds, above milliseconds).
 
         Raises WorkflowFatalError if `when` has passed at the first call; later calls keep the stored time.
         """
-        await self._lifetime.sleep_until(name, when)
+        await self._calls.sleep_until(name, when)
 
     async def wait_for_event(
         self,
@@ -125,7 +165,7 @@ class WorkflowStep:
         Events that came before the wait count. Raises WorkflowTimeoutError after `timeout` (default 24 hours, also
         for 0 or ""; at most 365 days); that is stored too.
         """
-        taken = await self._lifetime.wait_for_event(name, type if type is not None else event_type, timeout)
+        taken = await self._calls.wait_for_event(name, type if type is not None else event_type, timeout)
         return cast(ReceivedEvent, taken)
 
 

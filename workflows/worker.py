@@ -6,6 +6,7 @@ processes wrote.
 """
 
 import asyncio
+import logging
 import os
 import platform
 import sqlite3
@@ -30,6 +31,8 @@ from workflows.store.schedules import fire_due
 from workflows.store.transaction import MINUTE_MS, Transaction
 from workflows.store.writer import LeaseLost, Writer
 from workflows.workflow import Definition
+
+log = logging.getLogger("workflows")
 
 RETRY_MS: Final = 1000  # how soon work that the store refused is tried again
 
@@ -63,6 +66,8 @@ class Worker:
         self._last_look_ms = 0
         self._last_sweep_ms = 0
         self._last_minute = 0
+        self._last_warning_ms = 0
+        self._next_wake_ms: int | None = None
         self._lock: LifeLock | None = None
         self._loop_task: asyncio.Task[None] | None = None
 
@@ -149,33 +154,44 @@ class Worker:
     # ---- the loop
 
     async def _tend_forever(self) -> None:
-        next_wake_ms: int | None = None
         while not self._is_draining:
             self._bell.clear()
             try:
                 tended = await self._tend_once()
             except LeaseLost:
+                log.warning(
+                    "worker.lease_lost worker=%s instances_count=%d", self.writer.worker_id, len(self.lifetimes)
+                )
                 await self._lose_all()
                 continue
-            except StoreError:
+            except StoreError as refused:
+                log.warning("worker.store_refused code=%s", refused.code)
+                await self._pause_for(RETRY_MS)
+                continue
+            except Exception:  # the task's root: a worker that stopped here would hold its lease and do nothing
+                log.exception("worker.failed")
                 await self._pause_for(RETRY_MS)
                 continue
             if tended is not None:
-                next_wake_ms = tended.next_wake_ms
-                self._is_crowded = tended.is_crowded
-                for claimed in tended.claimed:
-                    self._begin(claimed)
-                for seq, pending in tended.commanded:
-                    self._obey(seq, pending)
-                if tended.is_crowded:
-                    self._hurry_idle()
-            await self._rest(next_wake_ms)
+                self._take_up(tended)
+            await self._rest()
 
-    async def _rest(self, next_wake_ms: int | None) -> None:
-        now = self.services.clock.now_ms()
+    def _take_up(self, tended: Tended) -> None:
+        self._next_wake_ms = tended.next_wake_ms
+        self._is_crowded = tended.is_crowded
+        for claimed in tended.claimed:
+            self._begin(claimed)
+        for seq, pending in tended.commanded:
+            self._obey(seq, pending)
+        if tended.is_crowded:
+            self._hurry_idle()
+            if not tended.claimed:
+                self._warn_of_unloaded(self.services.clock.now_ms())
+
+    async def _rest(self) -> None:
         wait_ms = self.services.timing.poll_ms
-        if next_wake_ms is not None:
-            wait_ms = max(0, min(wait_ms, next_wake_ms - now))
+        if self._next_wake_ms is not None:
+            wait_ms = max(0, min(wait_ms, self._next_wake_ms - self.services.clock.now_ms()))
         await self._pause_for(wait_ms)
 
     async def _pause_for(self, ms: int) -> None:
@@ -195,10 +211,11 @@ class Worker:
         timing, limits = self.services.timing, self.services.limits
         beats = now - self._last_beat_ms >= timing.heartbeat_ms
         dead = self._look_for_dead(now)
+        has_work = self._peek(now)
         sweeps = now - self._last_sweep_ms >= timing.sweep_ms
         schedules = {id_: one.schedules for id_, one in self.workflows.items() if one.schedules}
         fires = bool(schedules) and now // MINUTE_MS != self._last_minute
-        if not beats and not dead and not sweeps and not fires and not self._has_work(now):
+        if not beats and not dead and not sweeps and not fires and not has_work:
             return None
         worker_id = self.writer.worker_id
         assert worker_id is not None
@@ -236,18 +253,32 @@ class Worker:
         self._last_look_ms = now
         return self._dead_workers()
 
-    def _has_work(self, now: int) -> bool:
-        """By reading alone: an idle worker writes nothing."""
+    def _peek(self, now: int) -> bool:
+        """Whether there is work, by reading alone: an idle worker writes nothing. Notes when the next is due."""
         try:
-            row = self._reader.execute(
-                "SELECT EXISTS(SELECT 1 FROM instances WHERE status=0)"
-                " OR EXISTS(SELECT 1 FROM instances WHERE status=7 AND wake_at<=?)"
-                " OR EXISTS(SELECT 1 FROM instances WHERE lease_owner=? AND pending_cmd IS NOT NULL)",
-                (now, self.writer.worker_id),
+            is_ready, is_commanded, next_wake_ms = self._reader.execute(
+                "SELECT EXISTS(SELECT 1 FROM instances WHERE status=0),"
+                " EXISTS(SELECT 1 FROM instances WHERE lease_owner=? AND pending_cmd IS NOT NULL),"
+                " (SELECT min(wake_at) FROM instances WHERE status=7)",
+                (self.writer.worker_id,),
             ).fetchone()
         except sqlite3.Error:
             return True  # the writer will say what is wrong
-        return bool(row[0])
+        self._next_wake_ms = next_wake_ms
+        return bool(is_ready or is_commanded or (next_wake_ms is not None and next_wake_ms <= now))
+
+    def _warn_of_unloaded(self, now: int) -> None:
+        """Once a minute: what is queued for a class that this worker has not loaded, and perhaps none has."""
+        if now - self._last_warning_ms < MINUTE_MS:
+            return
+        self._last_warning_ms = now
+        rows = self._reader.execute(
+            "SELECT id, name FROM workflows WHERE EXISTS"
+            "(SELECT 1 FROM instances WHERE workflow_id=workflows.id AND status=0)"
+        ).fetchall()
+        names = [name for id_, name in rows if id_ not in self.workflows]
+        if names:
+            log.warning("workflow.not_loaded names=%s", ",".join(names))
 
     # ---- lifetimes
 
@@ -303,7 +334,7 @@ class Worker:
         await undo(undoing, failure, error)
 
     async def _note_left_behind(self, lifetime: Lifetime) -> None:
-        for message in lifetime.warnings_at_end:
+        for message in lifetime.calls.warnings_at_end:
             warning = journal.note(lifetime.instance, LogEvent.WARNING, {"message": message})
             await self.writer.submit(warning, leased=True)
 
@@ -403,6 +434,10 @@ class Worker:
                 await how(lifetime)
             except (LeaseLost, StoreError) as lost:
                 lifetime.lose(lost)
+                await self._give_back(lifetime)
+            except Exception as failed:  # the task's root: without this the instance would be held for ever
+                log.exception("instance.failed_to_end seq=%d", seq)
+                lifetime.lose(failed)
                 await self._give_back(lifetime)
 
         self._spawn(do())

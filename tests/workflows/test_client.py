@@ -9,6 +9,7 @@ import pytest
 from tests.workflows.flows import OpenEngine, described, flow, run_once, status_of
 from workflows import (
     InstanceNotFound,
+    Limits,
     NewInstanceOptions,
     Workflow,
     WorkflowError,
@@ -248,3 +249,21 @@ async def test_an_instance_whose_class_is_not_loaded_stays_queued(tmp_path: Path
         await engine.create("other", id="two")
         await engine.introspect(Other, "two").wait_for_status("complete")
         assert status_of(engine, workflow) == "queued"
+
+
+@pytest.mark.parametrize("limits", [Limits(creations_per_s=3), Limits(queued_max=3)])
+async def test_creating_too_many_is_refused_until_there_is_room(open_engine_here: OpenEngine, limits: Limits) -> None:
+    workflow = flow(sleeps, max_running=0 if limits.creations_per_s is None else None)
+    engine = await open_engine_here(workflow, limits=limits)
+    for _ in range(3):
+        handle = await engine.create(workflow)
+    for refused_call in (
+        lambda: engine.create(workflow),
+        lambda: engine.create_batch(workflow, [NewInstanceOptions()]),
+    ):
+        with pytest.raises(WorkflowError) as refused:
+            await refused_call()
+        assert refused.value.code == "rate"
+    await handle.delete()
+    await engine.advance("1 second")
+    await engine.create(workflow)

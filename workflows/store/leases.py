@@ -93,13 +93,19 @@ def release_worker(transaction: Transaction, worker_id: str) -> None:
 
 
 def wake_due(transaction: Transaction) -> int:
-    """Queues what has slept long enough. Returns how many."""
-    cursor = transaction.execute(
-        "UPDATE instances SET status=0, woken=1, wake_at=NULL, queued_on=?, modified_on=? WHERE seq IN"
-        " (SELECT seq FROM instances WHERE status=7 AND wake_at<=? ORDER BY wake_at LIMIT ?)",
-        (transaction.now_ms, transaction.now_ms, transaction.now_ms, WAKES_MAX),
+    """Queues what has slept long enough, and counts how late that is. Returns how many."""
+    now = transaction.now_ms
+    due: list[tuple[int, str, int]] = transaction.all(
+        "SELECT seq, workflow_id, wake_at FROM instances WHERE status=7 AND wake_at<=? ORDER BY wake_at LIMIT ?",
+        (now, WAKES_MAX),
     )
-    return cursor.rowcount
+    transaction.connection.executemany(
+        "UPDATE instances SET status=0, woken=1, wake_at=NULL, queued_on=?, modified_on=? WHERE seq=?",
+        [(now, now, seq) for seq, _, _ in due],
+    )
+    for _, workflow_id, wake_at in due:
+        transaction.count(workflow_id, LogEvent.WOKEN, wall_ms=now - wake_at)
+    return len(due)
 
 
 def next_wake_ms(transaction: Transaction) -> int | None:

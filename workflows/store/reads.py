@@ -204,6 +204,15 @@ class Reads:
         count: int = rows[0][0]
         return count
 
+    def count_queued(self, workflow_id: str, count_max: int) -> int:
+        """How many are queued, counted no further than `count_max`."""
+        with translated(self._path):
+            ((count,),) = self._all(
+                "SELECT count(*) FROM (SELECT 1 FROM instances WHERE workflow_id = ? AND status = 0 LIMIT ?)",
+                workflow_id, count_max,
+            )  # fmt: skip
+        return int(count)
+
     def instance(self, workflow_id: str, instance_id: str) -> InstanceRecord | None:
         with translated(self._path):
             rows = self._all(

@@ -86,6 +86,9 @@ class Transaction:
         self._log.append((self._log_id, seq, self.now_ms, event, step_id, attempt, meta_json))
         self._log_id += is_pair
         self._counted = True
+        self.count(workflow_id, event, step=step, wall_ms=wall_ms, cpu_ms=cpu_ms)
+
+    def count(self, workflow_id: str, event: LogEvent, *, step: str = "", wall_ms: int = 0, cpu_ms: int = 0) -> None:
         key = (workflow_id, self.now_ms // MINUTE_MS, int(event), step)
         counted = self._metrics.get(key)
         if counted is None:
