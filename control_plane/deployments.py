@@ -16,12 +16,12 @@ from control_plane.deploy import add_deployment, deploy
 from control_plane.deploy_form import DeployForm
 from control_plane.documents import log_lines
 from control_plane.endpoints import SiteCall
-from control_plane.envelope import Page
-from control_plane.errors import NotRollbackable, ValueRefused
+from control_plane.errors import NotRollbackable, ValueRefused, not_shown
 from control_plane.multipart import parse_form
 from control_plane.plane import ControlPlane
 from control_plane.request_bodies import FORM_BYTES_MAX
 from control_plane.shown import shown_deployment
+from envelope.answers import Page
 from router.kv.store import Snapshot, Transaction
 from router.records import Deployment, JsonObject, RecordUnreadable, Site, decode_record
 
@@ -48,7 +48,11 @@ async def list_deployments(plane: ControlPlane, call: SiteCall) -> Page:
                     unreadable_count += 1
                 count += 1
         return Page(
-            documents, page=page, per_page=per_page, total_count=count, unreadable=(unreadable_count, "deployments")
+            documents,
+            page=page,
+            per_page=per_page,
+            total_count=count,
+            messages=not_shown(unreadable_count, "deployments"),
         )
 
     return await plane.heavily(read)

@@ -7,24 +7,20 @@ another: about a site that isn't the token's, the answer is that there is no suc
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from control_plane.catalogue import find_site, read_site
-from control_plane.envelope import render_success
-from control_plane.errors import BodyUnreadable, Forbidden, Unauthenticated, UnknownProject, ValueRefused
+from control_plane.errors import BodyUnreadable, Forbidden, Unauthenticated, UnknownProject
 from control_plane.plane import ControlPlane
-from control_plane.request_bodies import JSON_BYTES_MAX, Held, parse_json, read_body
 from control_plane.tokens import Access, TokenRecord
 from control_plane.upload_token import UploadGrant
+from envelope.answers import render_success
+from envelope.bodies import JSON_BYTES_MAX, Held, parse_json, read_body
+from envelope.paging import parse_paging
 from router.kv.store import Snapshot
 from router.records import JsonObject, Site
-
-PER_PAGE_DEFAULT: Final = 25
-PER_PAGE_MAX: Final = 100
-PAGE_MAX: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +52,7 @@ class Call:
 
     def paging(self) -> tuple[int, int]:
         """(page, items per page). Raises ValueRefused."""
-        return (
-            bounded_number("page", self.query("page"), default=1, maximum=PAGE_MAX),
-            bounded_number("per_page", self.query("per_page"), default=PER_PAGE_DEFAULT, maximum=PER_PAGE_MAX),
-        )
+        return parse_paging(self.request.query_params)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +150,3 @@ def authenticate(plane: ControlPlane, request: Request) -> TokenRecord:
 def bearer(request: Request) -> str | None:
     scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
     return credentials.strip() if scheme.lower() == "bearer" else None
-
-
-def bounded_number(name: str, text: str, *, default: int, maximum: int) -> int:
-    if text == "":
-        return default
-    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= maximum):
-        raise ValueRefused(f"{name} must be a whole number from 1 to {maximum}")
-    return int(text)

@@ -16,12 +16,12 @@ from control_plane.catalogue import (
     site_numbers,
 )
 from control_plane.endpoints import AccountCall, SiteCall
-from control_plane.envelope import Page
-from control_plane.errors import NameTaken, ValueRefused
+from control_plane.errors import NameTaken, ValueRefused, not_shown
 from control_plane.plane import ControlPlane
 from control_plane.project_settings import merge, patch_build_config, patch_deployment_configs
 from control_plane.shown import shown_site
 from control_plane.upload_token import UploadGrant
+from envelope.answers import Page
 from router.hostname import Hostname, HostRefused
 from router.kv.schema import Database
 from router.kv.store import Snapshot, Transaction
@@ -47,8 +47,8 @@ async def list_projects(plane: ControlPlane, call: AccountCall) -> Page:
             for site_no in numbers:
                 with suppress(RecordUnreadable):
                     documents.append(project_document(plane, snapshot, read_site(snapshot, site_no)))
-        unreadable = (len(numbers) - len(documents), "projects")
-        return Page(documents, page=page, per_page=per_page, total_count=total, unreadable=unreadable)
+        messages = not_shown(len(numbers) - len(documents), "projects")
+        return Page(documents, page=page, per_page=per_page, total_count=total, messages=messages)
 
     return await plane.heavily(read)
 

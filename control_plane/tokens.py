@@ -160,6 +160,11 @@ def all_tokens(snapshot: Snapshot) -> Iterator[TokenRecord]:
             yield TokenRecord.parse(value)
 
 
+def find_token(snapshot: Snapshot, token_id: str) -> TokenRecord | None:
+    stored = snapshot.get(Database.TOKENS, token_id.encode("ascii"))
+    return TokenRecord.parse(stored) if stored is not None else None
+
+
 def revoke_token(transaction: Transaction, token_id: str) -> None:
     """Raises UnknownToken."""
     if not token_id.isascii() or not transaction.delete(Database.TOKENS, token_id.encode("ascii")):

@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "route": "Show how a host finds its deployment, step by step.",
     "policy": "Show and set which scheme finds a site's deployments; its log, and undo.",
     "legacy": "The legacy scheme's routing tables: show, export, import; dual write on or off.",
+    "workflow": "Durable workflows: list, describe, trigger, steer and export them; run your own.",
     "token": "Create, list and revoke API tokens.",
     "keys": "List and rotate the keys that hostnames are hashed with.",
     "gc": "Remove what no deployment needs any more.",
@@ -43,6 +44,7 @@ COMMANDS: Final = {
 
 FAILURES: Final = {
     "onehop.errors.CommandFailed": EXIT_FAILED,
+    "workflows.errors.WorkflowError": EXIT_FAILED,
     "onehop.config.ConfigRefused": EXIT_USAGE,
     "onehop.data_folder.DataFolderRefused": EXIT_FAILED,
     "control_plane.secret_files.SecretUnusable": EXIT_FAILED,

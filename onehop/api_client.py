@@ -24,6 +24,7 @@ from onehop.errors import CommandFailed
 ACCOUNT: Final = b"onehop".hex().ljust(32, "0")  # control_plane.plane.ACCOUNT_ID_DEFAULT, without importing all of it
 PAGES_API: Final = "/client/v4"
 OWN_API: Final = "/onehop/v1"
+WORKFLOWS: Final = f"{PAGES_API}/accounts/{ACCOUNT}/workflows"
 CONNECT_TIMEOUT_S: Final = 10.0
 ANSWER_TIMEOUT_S: Final = 600.0  # the server syncs what it was sent before it answers
 BACK_OFF_S: Final = 0.5
@@ -153,6 +154,27 @@ class ApiClient:
         """Newest first."""
         path = f"{PAGES_API}/accounts/{ACCOUNT}/pages/projects/{quote_segment(site)}/deployments"
         return self.pages(path, {"env": environment})
+
+    def workflow(self, method: str, name: str, below: str = "", **options: Any) -> Result:
+        """Calls a path of one workflow."""
+        return self.call(method, f"{WORKFLOWS}/{quote_segment(name)}{below}", **options)
+
+    def instance(self, method: str, name: str, instance: str, below: str = "", **options: Any) -> Result:
+        return self.workflow(method, name, f"/instances/{quote_segment(instance)}{below}", **options)
+
+    def workflows(self) -> Iterator[Result]:
+        return self.pages(WORKFLOWS, {})
+
+    def instances(self, name: str, query: Mapping[str, str]) -> Iterator[Result]:
+        """A workflow's instances in the list's own order, stretch by stretch."""
+        path, cursor = f"{WORKFLOWS}/{quote_segment(name)}/instances", ""
+        while True:
+            asked = {**query, "per_page": str(PER_PAGE), **({"cursor": cursor} if cursor else {})}
+            envelope = self.envelope("GET", path, query=asked, tries=3)
+            yield from envelope["result"]
+            cursor = envelope["result_info"].get("cursor") or ""
+            if not cursor:
+                return
 
     def pages(self, path: str, query: Mapping[str, str]) -> Iterator[Result]:
         """Every item of a list, page by page. A page may have fewer items than it has room for: what can't be read is

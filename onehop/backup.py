@@ -3,6 +3,7 @@
     BACKUP/kv/data.mdb      the store, compacted, as of one commit
     BACKUP/blobs/…          the blobs that this commit needs; hard links where the file system allows it
     BACKUP/bundles/…        the function bundles
+    BACKUP/workflows/…      the workflows' database, as of one commit of its own
     BACKUP/secrets/…        0600: whoever has them and the rest has everything
     BACKUP/backup.json      written last: without it the backup isn't whole
 
@@ -35,6 +36,7 @@ from onehop.output import Watcher
 from router.key_files import KeysRefused, prove_key_ring, read_key_ring
 from router.kv.schema import Database
 from router.kv.store import open_store
+from workflows.store.keeping import copy_store as copy_workflows
 
 VERSION: Final = 1
 DESCRIPTION_FILE: Final = "backup.json"
@@ -98,6 +100,11 @@ def fill(folder: DataFolder, partial: Path, *, clock: Clock, watcher: Watcher) -
         (copy.kv / "lock.mdb").unlink(missing_ok=True)
         missing = copy_blobs(folder.blobs, copy.blobs, sorted(needed), watcher)
         copy_bundles(folder.bundles, copy.bundles)
+    if folder.workflow_store.is_file():
+        watcher.begin("copying the workflows")
+        copy.workflows.mkdir(mode=PRIVATE_FOLDER_MODE)
+        copy_workflows(folder.workflow_store, copy.workflow_store)
+        copy.workflow_store.chmod(SECRET_MODE)
     for file in sorted(folder.secrets.iterdir()):
         copy_secret(file, copy.secrets / file.name)
     refuse_another_ring(copy)
@@ -213,6 +220,7 @@ def bring_back(source: Path, partial: Path, *, watcher: Watcher) -> BackupDescri
         secret.chmod(SECRET_MODE)
     (partial / DESCRIPTION_FILE).unlink()
     restored.create()
+    restored.workflows.chmod(PRIVATE_FOLDER_MODE)
     return description
 
 

@@ -1,6 +1,6 @@
 """`onehop check`: walks everything that a data folder holds and names each fault and its cure.
 
-    secrets → manifests → blobs → sites and their domains → aliases → deployments → routes → routing tables
+    secrets → workflows → manifests → blobs → sites and their domains → aliases → deployments → routes → routing tables
 
 Rows are read in one snapshot, in key order, and compared both ways: what a row names must be there and agree, and no
 row may be left that nothing names. Collection waits until the walk is over, so that nothing vanishes under it; deploys
@@ -26,6 +26,7 @@ from router.hashed import live_ring
 from router.kv.errors import StoreDamaged
 from router.kv.schema import Database
 from router.kv.store import Snapshot
+from workflows.store.keeping import count_instances, problems_of
 
 SECRET_FILES: Final = ("route-keys.json", "upload-key", "admin-token")
 """Those whose mode is looked at here; that of the others is, when they are proven."""
@@ -35,6 +36,9 @@ CURE_BLOB: Final = (
     "'onehop check --repair' takes it away, then deploy again what the faults below name: its bytes will be asked for"
 )
 
+CURE_WORKFLOWS: Final = (
+    "stop workers and server, move it and its -wal and -shm away, put the one of the last backup in its place"
+)
 CURE_BLOB_MISSING: Final = "deploy again what the faults below name: its bytes will be asked for"
 
 
@@ -53,6 +57,7 @@ def check(it: OpenedStore, blobs: BlobStore, *, is_deep: bool, watcher: Watcher)
     check_secrets(it, faults)
     with it.store.read() as snapshot:
         prove_keys(it, snapshot, faults)
+    instances_count = check_workflows(it, faults, is_deep=is_deep, watcher=watcher)
     with blobs.claiming(), it.store.read() as snapshot:
         try:
             manifests = walk_manifests(snapshot, faults, watcher)
@@ -78,6 +83,7 @@ def check(it: OpenedStore, blobs: BlobStore, *, is_deep: bool, watcher: Watcher)
             "hosts_without_route_yet": tables.unmigrated_count,
             "manifests": len(manifests.sound) + len(manifests.broken),
             "blobs": blobs_count,
+            "workflow_instances": instances_count,
             "unused_manifests": len(manifests.sound - records.manifests_named),
         }
     )
@@ -107,6 +113,18 @@ def prove_keys(it: OpenedStore, snapshot: Snapshot, faults: Faults) -> None:
         except SecretUnusable as error:
             what, _, cure = str(error).removeprefix(f"{path} ").partition("; ")
             faults.add("secret", str(path), what, cure)
+
+
+def check_workflows(it: OpenedStore, faults: Faults, *, is_deep: bool, watcher: Watcher) -> int:
+    """Returns how many instances there are."""
+    path = it.folder.workflow_store
+    if not path.is_file():
+        return 0
+    watcher.begin("workflows")
+    problems = problems_of(path, is_deep=is_deep)
+    for problem in problems:
+        faults.add("workflows", str(path), problem, CURE_WORKFLOWS)
+    return count_instances(path) if not problems else 0
 
 
 def walk_manifests(snapshot: Snapshot, faults: Faults, watcher: Watcher) -> ManifestWalk:

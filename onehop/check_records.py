@@ -17,7 +17,7 @@ from typing import Final, TypeVar
 from control_plane.activation import pipeline_of
 from control_plane.tokens import TokenRecord
 from onehop.check_report import Faults
-from onehop.check_tables import TableWalk, Unnamed
+from onehop.check_tables import TableWalk
 from onehop.opened_store import OpenedStore
 from onehop.output import Watcher
 from router.hashing import KeyRing
@@ -54,6 +54,16 @@ class WantedRoute:
     pipeline: Pipeline
 
 
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """A row that nothing names. `site_no` is whose it would be; None: that can't be told."""
+
+    database: Database
+    key: bytes
+    site_no: int | None
+    what: str
+
+
 @dataclass(slots=True)
 class RecordWalk:
     """One walk over one snapshot, with the keys that are live in it. What can be mended is in `wanted_routes` and
@@ -70,8 +80,8 @@ class RecordWalk:
     doubtful: set[int] = field(default_factory=set)
     manifests_named: set[str] = field(default_factory=set)
     wanted_routes: list[WantedRoute] = field(default_factory=list)
-    orphans: list[Unnamed] = field(default_factory=list)
-    _unnamed: list[Unnamed] = field(default_factory=list)
+    orphans: list[Orphan] = field(default_factory=list)
+    _unnamed: list[Orphan] = field(default_factory=list)
     _unreadable_deployments: dict[bytes, str] = field(default_factory=dict)
     sites_count: int = 0
     deployments_count: int = 0
@@ -89,7 +99,7 @@ class RecordWalk:
         self._walk_routes()
         self.tables.run(self.sites)
         self.manifests_named |= self.tables.manifests_named
-        self._unnamed += self.tables.unnamed
+        self._unnamed += [Orphan(*each) for each in self.tables.unnamed]
         self._settle_orphans()
         self._walk_tokens()
 
@@ -327,13 +337,14 @@ class RecordWalk:
         return self.snapshot.view(Database.SITES, SITE_NO.pack(site_no)) is None
 
     def _suspect(self, database: Database, key: bytes, what: str, site_no: int | None) -> None:
-        self._unnamed.append(Unnamed(database, key, site_no, what))
+        self._unnamed.append(Orphan(database, key, site_no, what))
 
     def _settle_orphans(self) -> None:
         """Once all of the damage is known."""
         undecided_count = 0
+        doubtful = self.doubtful | self.tables.unreadable
         for each in self._unnamed:
-            if each.site_no in self.doubtful if each.site_no is not None else self.doubtful:
+            if each.site_no in doubtful if each.site_no is not None else doubtful:
                 undecided_count += 1
             else:
                 self.faults.add("orphan", f"{each.database} {each.key.hex()}", each.what, CURE_ORPHAN)

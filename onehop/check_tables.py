@@ -28,20 +28,10 @@ CURE_TABLE: Final = "'onehop check --repair' writes it again from the records"
 FAULTS_PER_TABLE_MAX: Final = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Unnamed:
-    """A row that nothing names. `site_no` is whose it would be; None: that can't be told."""
-
-    database: Database
-    key: bytes
-    site_no: int | None
-    what: str
-
-
 @dataclass(slots=True)
 class TableWalk:
-    """Over one snapshot. `broken` are sites whose table wants to be made anew; whether what is `unnamed` is in the way
-    or of a damaged record, the records' walk knows."""
+    """Over one snapshot. `broken` are sites whose table wants to be made anew, those in `unreadable` since it can't be
+    read; `unnamed` are rows that nothing names: database, key, site (None: that can't be told) and the sentence."""
 
     snapshot: Snapshot
     keys: KeyRing
@@ -49,7 +39,8 @@ class TableWalk:
     faults: Faults
     watcher: Watcher
     broken: list[int] = field(default_factory=list)
-    unnamed: list[Unnamed] = field(default_factory=list)
+    unreadable: set[int] = field(default_factory=set)
+    unnamed: list[tuple[Database, bytes, int | None, str]] = field(default_factory=list)
     manifests_named: set[str] = field(default_factory=set)
     tables_count: int = 0
     unmigrated_count: int = 0
@@ -75,11 +66,11 @@ class TableWalk:
         for key, raw in self.snapshot.scan(Database.LEGACY_TABLES):
             self.watcher.advance()
             self.tables_count += 1
-            site_no = SITE_NO.unpack(key)[0] if len(key) == SITE_NO.size else None
-            site = sites.get(site_no) if site_no is not None else None
+            (site_no,) = SITE_NO.unpack(key)
+            site = sites.get(site_no)
             if site is None:
                 what = f"the routing table {key.hex()} belongs to no site"
-                self.unnamed.append(Unnamed(Database.LEGACY_TABLES, key, site_no, what))
+                self.unnamed.append((Database.LEGACY_TABLES, key, site_no, what))
             else:
                 self._check_table(site, raw)
         if self.snapshot.count(Database.PIPELINES) != self._pipelines_found:
@@ -136,22 +127,18 @@ class TableWalk:
 
     def _find_orphaned_pipelines(self) -> None:
         named: set[bytes] = set()
-        unread: set[int] = set()
         for key, raw in self.snapshot.scan(Database.LEGACY_TABLES):
             try:
                 named.update(each.script_hash.encode("ascii") for each in parse_table(raw))
             except TableRefused:
-                unread.add(SITE_NO.unpack(key)[0])
+                self.unreadable |= set(SITE_NO.unpack(key))
         for key, value in self.snapshot.scan(Database.PIPELINES):
-            site_no = site_of(value)
-            if key in named or site_no in unread or (site_no is None and unread):
-                continue  # a table that can't be read may name it
-            what = f"no routing table names {key.decode('ascii', 'replace')}"
-            self.unnamed.append(Unnamed(Database.PIPELINES, key, site_no, what))
+            if key not in named:
+                what = f"no routing table names {key.decode('ascii', 'replace')}"
+                self.unnamed.append((Database.PIPELINES, key, site_of(value), what))
 
 
 def site_of(value: bytes) -> int | None:
-    """Whose pipeline it is; None where it can't be read."""
     try:
         return Pipeline.parse(value).site_no
     except PipelineUnreadable:

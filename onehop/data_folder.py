@@ -13,20 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-OWN_NAMES: Final = frozenset(
-    {
-        "kv",
-        "blobs",
-        "uploads",
-        "bundles",
-        "secrets",
-        "metrics",
-        "differences",
-        "control.lock",
-        "blobs.lock",
-        "lost+found",
-    }
-)
+OWN_FOLDERS: Final = frozenset({"kv", "blobs", "uploads", "bundles", "secrets", "metrics", "differences", "workflows"})
+OWN_NAMES: Final = OWN_FOLDERS | {"control.lock", "blobs.lock", "lost+found"}
 
 
 LOCK_TRIES: Final = 10
@@ -75,6 +63,14 @@ class DataFolder:
         return self.root / "metrics"
 
     @property
+    def workflows(self) -> Path:
+        return self.root / "workflows"
+
+    @property
+    def workflow_store(self) -> Path:
+        return self.workflows / "workflows.db"
+
+    @property
     def admin_token(self) -> Path:
         return self.secrets / "admin-token"
 
@@ -108,7 +104,7 @@ class DataFolder:
             )
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            for private in (self.kv, self.secrets):
+            for private in (self.kv, self.secrets, self.workflows):
                 private.mkdir(mode=0o700, exist_ok=True)
             for shared in (self.blobs, self.uploads, self.bundles):
                 shared.mkdir(exist_ok=True)

@@ -70,6 +70,7 @@ def watched() -> Iterator[Watcher]:
 
 def show_json(value: object) -> None:
     sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode("utf-8") + "\n")
+    sys.stdout.flush()
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> None:
@@ -95,6 +96,7 @@ def show_fields(fields: Sequence[tuple[str, object]]) -> None:
 
 def show_line(text: str) -> None:
     sys.stdout.write(printable(text) + "\n")
+    sys.stdout.flush()
 
 
 def warn(text: str) -> None:

@@ -45,6 +45,7 @@ def repair(it: OpenedStore, blobs: BlobStore, report: CheckReport, *, watcher: W
             put_route(transaction, it.keys, wanted.hostname, wanted.pipeline)
         for orphan in walk.orphans:
             transaction.delete(orphan.database, orphan.key)
-        for site_no in tables.broken:
+        mended = [site_no for site_no in tables.broken if site_no not in walk.doubtful]
+        for site_no in mended:
             rebuild_table(transaction, it.keys, it.names, walk.sites[site_no])
-    return Repaired(len(walk.wanted_routes), len(walk.orphans), len(removed), len(tables.broken))
+    return Repaired(len(walk.wanted_routes), len(walk.orphans), len(removed), len(mended))

@@ -29,6 +29,7 @@ from router.kv.schema import Database
 from router.kv.store import open_store
 from router.pipeline import Pipeline
 from router.site_names import SiteNames
+from tests.envelope.answer import Answer
 
 PAGES_DOMAIN = "pages.test"
 PROJECTS = "/client/v4/accounts/acct/pages/projects"
@@ -65,31 +66,6 @@ def open_plane(
                 clock=Clock(now_s=time.read, new_id=new_id) if new_id is not None else Clock(now_s=time.read),
             )
         )
-
-
-@dataclass
-class Answer:
-    """One answer: its status and its envelope."""
-
-    status: int
-    envelope: dict[str, Any]
-    headers: httpx.Headers = field(repr=False)
-
-    @property
-    def result(self) -> Any:
-        assert self.envelope["success"], self.envelope["errors"]
-        return self.envelope["result"]
-
-    @property
-    def code(self) -> int:
-        assert not self.envelope["success"]
-        code: int = self.envelope["errors"][0]["code"]
-        return code
-
-    @property
-    def message(self) -> str:
-        message: str = self.envelope["errors"][0]["message"]
-        return message
 
 
 def hashes_of(files: Files) -> dict[str, str]:

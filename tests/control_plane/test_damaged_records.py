@@ -1,14 +1,16 @@
 """A damaged record disables itself and nothing else: lists, deploys, deletions and collection go on beside it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from control_plane.plane import ControlPlane
 from router.kv.schema import SITE_NO, Database, deployment_key
 from router.kv.store import Transaction
-from tests.control_plane.client import Api, FakeTime, hashes_of, host_of
+from tests.control_plane.client import Api, FakeTime, hashes_of, host_of, open_plane
 
 V1 = {"/index.html": b"1", "/app.1.js": b"1"}
 V2 = {"/index.html": b"2", "/app.2.js": b"2"}
@@ -42,6 +44,13 @@ class Sites:
 
     def has_blobs_of(self, *versions: dict[str, bytes]) -> bool:
         return all(key in set(self.api.plane.blobs.keys()) for each in versions for key in hashes_of(each).values())
+
+
+@pytest.fixture
+def plane(tmp_path: Path, time: FakeTime) -> Iterator[ControlPlane]:
+    """Not compared in both schemes at the end: what is damaged here has no say in either."""
+    with open_plane(tmp_path, time) as opened:
+        yield opened
 
 
 @pytest.fixture

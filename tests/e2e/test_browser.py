@@ -11,39 +11,16 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import pytest
-from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.conftest import Serve
-from tests.real_parts import find_documentation_site, find_program
+from tests.e2e.chromium import console_of
+from tests.real_parts import find_documentation_site
 
 TOUR: Final = Path(__file__).parents[2] / "onehop" / "demo_sites" / "tour"
 WAIT_S: Final = 20
-WINDOW: Final = (1280, 900)
-OPTIONS: Final = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-default-apps",
-    "--no-default-browser-check", "--disable-extensions",
-)  # fmt: skip
-
-
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Chrome]:
-    options = ChromeOptions()
-    options.binary_location = str(find_program("chromium", "chromium-browser", debian_package="chromium"))
-    for option in (*OPTIONS, f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={WINDOW[0]},{WINDOW[1]}"):
-        options.add_argument(option)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = Chrome(options, ChromeService(str(find_program("chromedriver", debian_package="chromium-driver"))))
-    try:
-        yield driver
-    finally:
-        driver.quit()
-
-
-def console_of(browser: Chrome) -> list[str]:
-    return [f"{entry['level']}: {entry['message']}" for entry in browser.get_log("browser")]
 
 
 def statuses_of(browser: Chrome) -> dict[str, int]:

@@ -9,6 +9,7 @@ import pytest
 
 from onehop.backup import BackupRefused, being_made
 from tests.conftest import LiveServer, Serve
+from tests.e2e.workflow_worker import described_until, working
 
 
 @pytest.fixture
@@ -32,6 +33,20 @@ def test_backup_made_while_serving_comes_back_whole(
     assert second.get("a.pages.localhost").body == b"kept safe"
     assert second.token == server.token
     assert second.cli("check").returncode == 0
+
+
+def test_backup_keeps_workflows_as_they_were(server: LiveServer, serve: Serve, tmp_path: Path) -> None:
+    with working(server):
+        server.cli("workflow", "trigger", "order", '{"n": 1}', "--id", "kept")
+        before = described_until(server, "order", "kept", "running", "waiting", steps=3)
+        server.cli("backup", str(tmp_path / "backup.tar"))
+    server.cli("restore", str(tmp_path / "backup.tar"), "--data", str(tmp_path / "restored"))
+    second = serve(data=tmp_path / "restored")
+    assert stat.S_IMODE((tmp_path / "restored" / "workflows").stat().st_mode) == 0o700
+    with working(second):
+        second.cli("workflow", "send-event", "order", "kept", "--type", "picked-up")
+        after = described_until(second, "order", "kept", "complete")
+    assert after["steps"][0] == before["steps"][0]
 
 
 def test_backup_keeps_secrets_to_their_owner(server: LiveServer, tmp_path: Path) -> None:

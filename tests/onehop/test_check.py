@@ -21,6 +21,8 @@ from onehop.seed import SeedPlan, seed
 from router.kv.schema import SITE_NO, Database, deployment_key
 from router.kv.store import Transaction
 from tests.conftest import Serve
+from workflows import open_client
+from workflows.store.definitions import Registration, register_workflow
 
 SITES = 3
 DEPLOYMENTS = 12
@@ -149,6 +151,21 @@ def test_secret_that_others_may_read_is_named(folder: DataFolder) -> None:
     (folder.secrets / "token-pepper").chmod(0o644)
     (fault,) = run(folder).faults
     assert "chmod 600" in fault.cure
+
+
+async def test_damaged_workflows_are_named_and_sound_ones_counted(folder: DataFolder) -> None:
+    async with open_client(folder.workflow_store) as client:
+        wanted = Registration(name="w", script_name="s", class_name="C", code_hash="h")
+        await client.writer.submit(lambda tx: register_workflow(tx, wanted))
+        for number in range(200):
+            await client.create("w", id=f"i-{number}", params="x" * 1000)
+    assert (run(folder).faults, run(folder).counts["workflow_instances"]) == ((), 200)
+    with folder.workflow_store.open("r+b") as file:
+        file.seek(5 * 4096)
+        file.write(b"\xff" * 4096 * 3)
+    for is_deep in (True, False):
+        (fault, *_) = run(folder, is_deep=is_deep).faults
+        assert (fault.kind, "backup" in fault.cure) == ("workflows", True)
 
 
 def test_command_exits_1_with_faults_and_0_without(serve: Serve, tmp_path: Path) -> None:

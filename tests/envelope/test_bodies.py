@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control_plane.errors import BodyUnreadable, Busy
-from control_plane.request_bodies import JSON_DEPTH_MAX, BodyBudget, parse_json, parse_large_json
+from envelope.bodies import JSON_DEPTH_MAX, BodyBudget, parse_form, parse_json, parse_large_json
+from envelope.errors import BodyUnreadable, Busy
 
 json_values = st.recursive(
     st.none()
@@ -72,6 +72,19 @@ def test_hardening_56_any_bytes_are_read_or_refused(body: bytes) -> None:
 
 def test_hardening_56_a_number_past_64_bits_is_read_as_one_that_can_be_stored() -> None:
     assert parse_json(b"[99999999999999999999999]") == [1e23]
+
+
+def test_a_form_is_read_as_pages_send_it() -> None:
+    assert parse_form(b"action=pause&note=a+b%26c&empty=") == {"action": "pause", "note": "a b&c", "empty": ""}
+    assert parse_form(b"") == {}
+
+
+@pytest.mark.parametrize(
+    "body", [b"a=1&a=2", b"\xff=1", b"a=%ff", b"&".join(b"f%d=1" % number for number in range(99))]
+)
+def test_hardening_56_a_form_that_no_page_sends_is_refused(body: bytes) -> None:
+    with pytest.raises(BodyUnreadable):
+        parse_form(body)
 
 
 def test_hardening_42_the_budget_refuses_what_would_exceed_it_and_recovers() -> None:
