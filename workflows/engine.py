@@ -1,0 +1,89 @@
+"""Where the parts are put together: a store, the workflows that this process runs, and a worker for them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from workflows.callbacks import CallbackThreads
+from workflows.client import Client
+from workflows.clock import Clock, SystemClock
+from workflows.errors import WorkflowFatalError
+from workflows.lifetime import Services
+from workflows.limits import STEPS_MAX_ALLOWED, Limits, Timing
+from workflows.store.definitions import Registration, register_workflow
+from workflows.store.writer import Writer
+from workflows.worker import Worker
+from workflows.workflow import Definition, Retention, Workflow
+
+if TYPE_CHECKING:
+    from workflows.testing import Interventions
+
+
+class Engine(Client):
+    """A client with a worker beside it. Open one with `open_engine`; leaving its block drains it."""
+
+    def __init__(self, writer: Writer, clock: Clock, limits: Limits, services: Services) -> None:
+        super().__init__(writer, clock, limits)
+        self.services = services
+        self.definitions: dict[str, Definition] = {}
+        self.worker = Worker(writer, services, self.definitions)
+        self.on_written.append(self.worker.ring)
+
+    async def register(self, workflow: type[Workflow]) -> None:
+        """Makes a class known to the store and to this worker. Raises WorkflowError, TypeError."""
+        definition = Definition.of(workflow)
+        registration = registration_of(definition)
+        workflow_id, _ = await self.writer.submit(lambda tx: register_workflow(tx, registration))
+        self.definitions[workflow_id] = definition
+        self.worker.ring()
+
+
+@asynccontextmanager
+async def open_engine(
+    path: Path | str, workflows: Iterable[type[Workflow]], *, limits: Limits | None = None,
+    timing: Timing | None = None, clock: Clock | None = None, interventions: "Interventions | None" = None,
+) -> AsyncIterator[Engine]:  # fmt: skip
+    """Opens (makes, if need be) the store at `path` and runs `workflows` until the block ends. Raises StoreError.
+
+    Several processes may do so with one path, on one machine: they share the work.
+    """
+    clock, limits = clock or SystemClock(), limits or Limits()
+    writer = Writer(Path(path), clock.now_ms)
+    threads, run_threads = CallbackThreads(limits.threads), CallbackThreads(limits.running_per_worker)
+    try:
+        services = Services(
+            lambda command: writer.submit(command, leased=True), clock, limits, timing or Timing(), threads,
+            run_threads, interventions,
+        )  # fmt: skip
+        engine = Engine(writer, clock, limits, services)
+        for workflow in workflows:
+            await engine.register(workflow)
+        await engine.worker.start()
+        try:
+            yield engine
+        finally:
+            await asyncio.shield(engine.worker.drain())
+            engine.reads.close()
+    finally:
+        threads.close()
+        run_threads.close()
+        await writer.close()
+
+
+def registration_of(definition: Definition) -> Registration:
+    workflow = definition.workflow
+    steps = workflow.steps_max
+    if steps is not None and not 1 <= steps <= STEPS_MAX_ALLOWED:
+        raise WorkflowFatalError(f"workflow {definition.name}: steps_max is 1 to {STEPS_MAX_ALLOWED}, not {steps}")
+    retention = Retention.parse(workflow.retention)
+    limits: dict[str, Any] | None = {"steps": steps} if steps is not None else None
+    return Registration(
+        name=definition.name, script_name=workflow.__module__, class_name=workflow.__qualname__,
+        code_hash=definition.code_hash, limits_json=orjson.dumps(limits).decode() if limits else None,
+        schedules_json=None, success_ret_ms=retention.success_ms, error_ret_ms=retention.error_ms,
+        max_running=workflow.max_running,
+    )  # fmt: skip

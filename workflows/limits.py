@@ -1,0 +1,46 @@
+"""Every limit of an engine, in one frozen value. Times are ms, sizes bytes."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from workflows.duration import DAY_MS
+
+STEPS_MAX_ALLOWED: Final = 25_000
+BATCH_MAX: Final = 100
+BATCH_BYTES_MAX: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """`max_running` counts instances that run or wait for their pause, over all workers of the store.
+
+    `running_per_worker` bounds what one process holds in memory. `creations_per_s` is for each workflow;
+    None means as many as the disk takes.
+    """
+
+    max_running: int = 100
+    running_per_worker: int = 100
+    steps: int = 10_000
+    result_bytes: int = 1 << 20
+    payload_bytes: int = 1 << 20
+    state_bytes: int = 1 << 30
+    queued_max: int = 2_000_000
+    creations_per_s: int | None = None
+    recoveries_max: int = 100
+    threads: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """How long the engine waits for what."""
+
+    lease_ms: int = 30_000
+    heartbeat_ms: int = 10_000
+    grace_ms: int = 5_000  # how long an instance that only waits stays in memory
+    crowded_grace_ms: int = 20  # the same while others wait for its place
+    poll_ms: int = 100  # how late a command of another process may be seen
+    drain_ms: int = 30_000
+    delay_function_ms: int = 5_000
+    sweep_ms: int = 60_000
+    success_retention_ms: int = 30 * DAY_MS
+    error_retention_ms: int = 30 * DAY_MS

@@ -1,0 +1,83 @@
+"""Opens the database with the pragmas that its promises rest on, and gives SQLite's errors our names.
+
+`journal_mode=WAL` with `synchronous=FULL`: COMMIT returns once the log file that holds the transaction is synced,
+so what was reported survives a power cut (SQLite, "PRAGMA synchronous": in WAL mode FULL "syncs the WAL after each
+transaction commit"; NORMAL would not). Readers never wait for the writer, nor the writer for readers.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from workflows.errors import StoreError
+from workflows.store.schema import bring_up_to_date
+
+BUSY_TIMEOUT_MS: Final = 30_000
+STATEMENTS_CACHED: Final = 256
+PRIMARY_CODE: Final = 0xFF  # SQLite's extended codes keep the primary one in the low byte
+CHECKPOINT_PAGES: Final = 4000  # 16 MiB of log before a checkpoint: fewer, larger, and off most commits
+CACHE_KIB: Final = 32 * 1024
+
+
+def open_connection(path: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> sqlite3.Connection:
+    """For writing and reading. Raises StoreError."""
+    with translated(path):
+        connection = sqlite3.connect(
+            path, isolation_level=None, check_same_thread=False, cached_statements=STATEMENTS_CACHED
+        )
+        try:
+            connection.execute(f"PRAGMA busy_timeout = {busy_timeout_ms}")
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+            connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+            bring_up_to_date(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def open_reader(path: Path) -> sqlite3.Connection:
+    """Refuses every write. The file must exist with its tables: open it for writing first."""
+    with translated(path):
+        connection = sqlite3.connect(
+            path, isolation_level=None, check_same_thread=False, cached_statements=STATEMENTS_CACHED
+        )
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        connection.execute("PRAGMA query_only = ON")
+        return connection
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Raises StoreError in place of SQLite's errors."""
+    try:
+        yield
+    except sqlite3.Error as problem:
+        raise store_error(path, problem) from problem
+
+
+def store_error(path: Path, problem: sqlite3.Error) -> StoreError:
+    code = getattr(problem, "sqlite_errorcode", None)
+    match (code or 0) & PRIMARY_CODE:
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return StoreError(
+                "store.busy",
+                f"{path} stayed locked for {BUSY_TIMEOUT_MS // 1000} s; another program holds it: {problem}",
+            )
+        case sqlite3.SQLITE_FULL:
+            return StoreError("store.full", f"no room for {path}: {problem}; free some, the work goes on by itself")
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            return StoreError(
+                "store.damaged",
+                f"{path} is damaged: {problem}. Stop what uses it, move it and its -wal and -shm away, and put the "
+                f"last backup in its place; without one, 'sqlite3 {path} .recover' saves what can be read",
+            )
+        case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
+            return StoreError(
+                "store.failed", f"can't open {path} for writing: {problem}; check its folder's owner and mode"
+            )
+    return StoreError("store.failed", f"{path}: {problem}")

@@ -1,0 +1,315 @@
+"""Typed reads. Short, synchronous, on a connection of their own: in WAL mode no writer makes them wait.
+
+One `Reads` belongs to one thread at a time. Each call sees one commit, also where it makes several queries.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Generic, Literal, TypeVar
+
+from workflows.errors import Failure
+from workflows.states import LogEvent, Status, StepState
+from workflows.store.connection import open_reader, translated
+from workflows.store.cursor import Cursor, InstanceFilter
+from workflows.store.log_feed import FeedEvent, read_feed
+from workflows.store.records import (
+    INSTANCE_COLUMNS,
+    STEP_COLUMNS,
+    AttemptRecord,
+    InstanceRecord,
+    StepRecord,
+    VersionRecord,
+    WorkflowRecord,
+    instance_record,
+    parse_failure,
+    step_record,
+)
+
+Item = TypeVar("Item")
+WORKFLOW_COLUMNS: Final = (
+    "id, name, script_name, class_name, limits_json, schedules_json, success_ret_ms, error_ret_ms, max_running,"
+    " created_on, modified_on, triggered_on"
+)
+VERSION_COLUMNS: Final = "id, workflow_id, class_name, code_hash, created_on, modified_on"
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Item]):
+    """One page by number. `total_count` counts all pages."""
+
+    items: tuple[Item, ...]
+    total_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class InstancePage:
+    """`cursor` goes on; None at the end."""
+
+    items: tuple[InstanceRecord, ...]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StepDetail:
+    """A step with all its attempts, in order; `rollback` is its undoing, once that began."""
+
+    step: StepRecord
+    attempts: tuple[AttemptRecord, ...]
+    rollback: "StepDetail | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceDetail:
+    instance: InstanceRecord
+    steps: tuple[StepDetail, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MetricRecord:
+    """`n` events of one kind in the bucket that begins at `at_ms`; wall and CPU time summed, ms."""
+
+    at_ms: int
+    event: LogEvent
+    step: str
+    n: int
+    wall_ms: int
+    cpu_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gauges:
+    """`events`: (workflow, event) -> (how many ever, their wall ms). `oldest_queued_on` is None with an empty queue."""
+
+    instances: dict[tuple[str, Status], int]
+    events: dict[tuple[str, LogEvent], tuple[int, int]]
+    oldest_queued_on: int | None
+    recoveries: int
+    state_bytes: int
+
+
+METRICS_MAX: Final = 10_000
+
+
+class Reads:
+    """Raises StoreError where the database can't be read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection = open_reader(path)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    @contextmanager
+    def _one_commit(self) -> Iterator[None]:
+        with translated(self._path):
+            self._connection.execute("BEGIN")
+            try:
+                yield
+            finally:
+                self._connection.execute("ROLLBACK")
+
+    def _all(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        return self._connection.execute(sql, parameters).fetchall()
+
+    # ---- workflows
+
+    def workflows(self, *, page: int = 1, per_page: int = 25, search: str = "") -> Page[WorkflowRecord]:
+        """Newest first; `search` is a part of the name."""
+        with self._one_commit():
+            where = "WHERE instr(name, ?) > 0 OR ? = ''"
+            ((total,),) = self._all(f"SELECT count(*) FROM workflows {where}", search, search)
+            rows = self._all(
+                f"SELECT {WORKFLOW_COLUMNS} FROM workflows {where} ORDER BY created_on DESC, name LIMIT ? OFFSET ?",
+                search, search, per_page, (page - 1) * per_page,
+            )  # fmt: skip
+        return Page(tuple(WorkflowRecord(*row) for row in rows), total)
+
+    def workflow(self, name: str) -> WorkflowRecord | None:
+        with translated(self._path):
+            rows = self._all(f"SELECT {WORKFLOW_COLUMNS} FROM workflows WHERE name = ?", name)
+        return WorkflowRecord(*rows[0]) if rows else None
+
+    def versions(self, workflow_id: str, *, page: int = 1, per_page: int = 25) -> Page[VersionRecord]:
+        """Newest first."""
+        with self._one_commit():
+            ((total,),) = self._all("SELECT count(*) FROM versions WHERE workflow_id = ?", workflow_id)
+            rows = self._all(
+                f"SELECT {VERSION_COLUMNS} FROM versions WHERE workflow_id = ?"
+                " ORDER BY modified_on DESC, rowid DESC LIMIT ? OFFSET ?",
+                workflow_id, per_page, (page - 1) * per_page,
+            )  # fmt: skip
+        return Page(tuple(VersionRecord(*row) for row in rows), total)
+
+    def version(self, workflow_id: str, version_id: str) -> VersionRecord | None:
+        with translated(self._path):
+            rows = self._all(
+                f"SELECT {VERSION_COLUMNS} FROM versions WHERE workflow_id = ? AND id = ?",
+                workflow_id, version_id,
+            )  # fmt: skip
+        return VersionRecord(*rows[0]) if rows else None
+
+    def status_counts(self, workflow_id: str) -> dict[Status, int]:
+        """For every state, also those with none."""
+        with translated(self._path):
+            rows = self._all(
+                "SELECT status, count(*) FROM instances WHERE workflow_id = ? GROUP BY status", workflow_id
+            )
+        return dict.fromkeys(Status, 0) | {Status(status): count for status, count in rows}
+
+    # ---- instances
+
+    def instances(
+        self, workflow_id: str, filter_: InstanceFilter, *, per_page: int = 25, cursor: str | None = None, page: int = 1
+    ) -> InstancePage:
+        """By creation. Goes on from `cursor`, or (deprecated) skips the pages before `page`. Raises WorkflowError."""
+        mark = filter_.mark(workflow_id)
+        conditions, parameters = ["workflow_id = ?"], [workflow_id]
+        for condition, value in (
+            ("status = ?", filter_.status),
+            ("created_on >= ?", filter_.from_ms),
+            ("created_on <= ?", filter_.to_ms),
+            ("instr(id, ?) > 0", filter_.search or None),
+        ):
+            if value is not None:
+                conditions.append(condition)
+                parameters.append(value)  # type: ignore[arg-type]
+        if cursor:
+            after = Cursor.decode(cursor, mark)
+            conditions.append("(created_on, seq) " + ("<" if filter_.direction == "desc" else ">") + " (?, ?)")
+            parameters += [after.created_on, after.seq]  # type: ignore[list-item]
+        order = filter_.direction.upper()
+        with translated(self._path):
+            rows = self._all(
+                f"SELECT {INSTANCE_COLUMNS} FROM instances WHERE {' AND '.join(conditions)}"
+                f" ORDER BY created_on {order}, seq {order} LIMIT ? OFFSET ?",
+                *parameters, per_page + 1, (page - 1) * per_page,
+            )  # fmt: skip
+        items = tuple(instance_record(row) for row in rows[:per_page])
+        more = len(rows) > per_page
+        return InstancePage(items, Cursor(items[-1].created_on, items[-1].seq, mark).encode() if more else None)
+
+    def count_instances(self, workflow_id: str, status: Status | None = None) -> int:
+        with translated(self._path):
+            if status is None:
+                rows = self._all("SELECT count(*) FROM instances WHERE workflow_id = ?", workflow_id)
+            else:
+                rows = self._all(
+                    "SELECT count(*) FROM instances WHERE workflow_id = ? AND status = ?", workflow_id, status
+                )
+        count: int = rows[0][0]
+        return count
+
+    def instance(self, workflow_id: str, instance_id: str) -> InstanceRecord | None:
+        with translated(self._path):
+            rows = self._all(
+                f"SELECT {INSTANCE_COLUMNS} FROM instances WHERE workflow_id = ? AND id = ?",
+                workflow_id, instance_id,
+            )  # fmt: skip
+        return instance_record(rows[0]) if rows else None
+
+    def describe(
+        self, workflow_id: str, instance_id: str, *, order: Literal["asc", "desc"] = "asc"
+    ) -> InstanceDetail | None:
+        """The instance with its steps in order of start, each with its attempts; rollbacks lie within their steps."""
+        with self._one_commit():
+            rows = self._all(
+                f"SELECT {INSTANCE_COLUMNS} FROM instances WHERE workflow_id = ? AND id = ?",
+                workflow_id, instance_id,
+            )  # fmt: skip
+            if not rows:
+                return None
+            instance = instance_record(rows[0])
+            steps = self._all(
+                f"SELECT {STEP_COLUMNS} FROM steps WHERE instance_seq = ? ORDER BY ord",
+                instance.seq,
+            )
+            failed = self._all(
+                "SELECT step_id, n, started_on, ended_on, error_json, retry_delay_ms FROM attempts"
+                " WHERE instance_seq = ? ORDER BY step_id, n", instance.seq,
+            )  # fmt: skip
+        attempts: dict[int, list[AttemptRecord]] = {}
+        for step_id, n, started_on, ended_on, error_json, retry_delay_ms in failed:
+            attempt = AttemptRecord(n, started_on, ended_on, False, parse_failure(error_json), retry_delay_ms)
+            attempts.setdefault(step_id, []).append(attempt)
+        details = [_detail(step_record(row), attempts) for row in steps]
+        undone = {
+            detail.step.key.removeprefix("rollback:"): detail for detail in details if detail.step.kind == "rollback"
+        }
+        shown = [
+            StepDetail(detail.step, detail.attempts, undone.get(detail.step.key))
+            for detail in details
+            if detail.step.kind != "rollback"
+        ]
+        return InstanceDetail(instance, tuple(shown if order == "asc" else reversed(shown)))
+
+    def feed(self, seq: int, *, after: int = 0) -> list[FeedEvent]:
+        """Events of the instance past id `after`, oldest first, bounded; [] when there are none yet."""
+        return read_feed(self._connection, self._path, seq, after=after)
+
+    def metrics(
+        self, workflow_id: str, *, from_ms: int, to_ms: int, bucket_minutes: int, by_step: bool = False
+    ) -> tuple[MetricRecord, ...]:
+        """Counters summed in buckets of `bucket_minutes`, by event and, if wanted, by step; times within [from, to)."""
+        step = "step" if by_step else "''"
+        with translated(self._path):
+            rows = self._all(
+                f"SELECT minute / ?1 * ?1 * 60000, event, {step}, sum(n), sum(wall_ms), sum(cpu_ms) FROM metrics"
+                " WHERE workflow_id = ?2 AND minute >= ?3 AND minute < ?4 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 LIMIT ?5",
+                bucket_minutes, workflow_id, from_ms // 60_000, -(-to_ms // 60_000), METRICS_MAX,
+            )  # fmt: skip
+        return tuple(MetricRecord(row[0], LogEvent(row[1]), *row[2:]) for row in rows)
+
+    def gauges(self) -> Gauges:
+        """The whole store's figures for a metrics scraper."""
+        with self._one_commit():
+            counts = self._all(
+                "SELECT w.name, i.status, count(*) FROM instances AS i JOIN workflows AS w"
+                " ON w.id = i.workflow_id GROUP BY 1, 2"
+            )
+            events = self._all(
+                "SELECT w.name, m.event, sum(m.n), sum(m.wall_ms) FROM metrics AS m JOIN workflows AS w"
+                " ON w.id = m.workflow_id"
+                " GROUP BY 1, 2"
+            )
+            ((oldest,),) = self._all("SELECT min(queued_on) FROM instances WHERE status = 0")
+            ((recoveries,),) = self._all("SELECT coalesce(sum(recoveries), 0) FROM instances WHERE recoveries > 0")
+            ((state_bytes,),) = self._all("SELECT coalesce(sum(state_bytes), 0) FROM instances")
+        return Gauges(
+            {(name, Status(status)): count for name, status, count in counts},
+            {(name, LogEvent(event)): (n, wall_ms) for name, event, n, wall_ms in events},
+            oldest, recoveries, state_bytes,
+        )  # fmt: skip
+
+    def step_result(
+        self, workflow_id: str, instance_id: str, name: str, count: int
+    ) -> tuple[bytes | None, Failure | None]:
+        """What this `do` gave: (result, None), (None, failure), or (None, None) while it has given nothing."""
+        with translated(self._path):
+            rows = self._all(
+                "SELECT steps.result, steps.error_json, steps.state FROM steps JOIN instances ON seq = instance_seq"
+                " WHERE workflow_id = ? AND instances.id = ? AND name = ? AND count = ? AND kind = 'do'",
+                workflow_id, instance_id, name, count,
+            )  # fmt: skip
+        if not rows:
+            return None, None
+        result, error_json, state = rows[0]
+        return result, parse_failure(error_json) if state == StepState.FAILED else None
+
+
+def _detail(step: StepRecord, failed: dict[int, list[AttemptRecord]]) -> StepDetail:
+    attempts = failed.get(step.id, [])
+    if step.kind in ("do", "rollback") and step.attempts > len(attempts) and step.attempt_started_on is not None:
+        is_done = step.state is StepState.DONE
+        last = AttemptRecord(
+            step.attempts,
+            step.attempt_started_on,
+            step.ended_on if is_done else None,
+            True if is_done else None,
+            None,
+            None,
+        )
+        attempts = [*attempts, last]
+    return StepDetail(step, tuple(attempts))

@@ -1,0 +1,438 @@
+"""Runs instances in this process: claims them, keeps the lease, wakes what is due, carries out commands.
+
+One loop, `_tend`, does all bookkeeping: it looks (by a read) whether there is something to do, does it in one leased
+transaction, and sleeps until the next known moment, a bell from within the process, or the poll that sees what other
+processes wrote.
+"""
+
+import asyncio
+import os
+import platform
+import sqlite3
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import uuid4
+
+import orjson
+
+from workflows.errors import Failure, StoreError
+from workflows.lifetime import Completed, Errored, Lifetime, Services
+from workflows.rollback import undo
+from workflows.states import Command, LogEvent, Status
+from workflows.store import journal, leases
+from workflows.store.connection import open_reader
+from workflows.store.instances import EVENT, carry_out_pending, pause, queue_woken, read_head
+from workflows.store.records import parse_failure
+from workflows.store.transaction import Transaction
+from workflows.store.writer import LeaseLost, Writer
+from workflows.workflow import Definition
+
+RETRY_MS: Final = 1000  # how soon work that the store refused is tried again
+
+
+@dataclass(frozen=True, slots=True)
+class Tended:
+    claimed: list[leases.Claimed]
+    next_wake_ms: int | None
+    commanded: list[tuple[int, str]]
+    is_crowded: bool
+
+
+class Worker:
+    """`workflows` maps a workflow's id to its class; only those are claimed."""
+
+    def __init__(self, writer: Writer, services: Services, workflows: Mapping[str, Definition]) -> None:
+        self.writer = writer
+        self.services = services
+        self.workflows = workflows
+        self.lifetimes: dict[int, Lifetime] = {}
+        self._reader = open_reader(writer.path)
+        self._bell = asyncio.Event()
+        self._is_crowded = False
+        self._idle_timers: dict[int, Any] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._is_draining = False
+        self._commanded: set[int] = set()
+        self._last_beat_ms = 0
+        self._data_version = -1
+        self._loop_task: asyncio.Task[None] | None = None
+
+    # ---- its course
+
+    async def start(self) -> None:
+        await self._register()
+        self._loop_task = asyncio.create_task(self._tend_forever(), name="workflows worker")
+
+    async def _register(self) -> None:
+        worker_id = str(uuid4())
+        lease_ms, pid, host = self.services.timing.lease_ms, os.getpid(), platform.node()
+        recoveries_max = self.services.limits.recoveries_max
+
+        def command(transaction: Transaction) -> None:
+            leases.recover(transaction, recoveries_max=recoveries_max)
+            leases.register_worker(transaction, worker_id, pid=pid, host=host, lease_ms=lease_ms)
+
+        await self.writer.submit(command)
+        self.writer.worker_id = worker_id
+        self._last_beat_ms = self.services.clock.now_ms()
+
+    async def drain(self) -> None:
+        """Claims nothing more, lets callbacks finish for `drain_ms`, gives the rest back."""
+        self._is_draining = True
+        self._bell.set()
+        if self._loop_task is not None:
+            self._loop_task.cancel()
+            await asyncio.wait([self._loop_task])
+        for lifetime in self.lifetimes.values():
+            lifetime.hold(self.services.clock.now_ms())
+        deadline = asyncio.get_running_loop().time() + self.services.timing.drain_ms / 1000
+        while any(one.is_busy for one in self.lifetimes.values()) and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        await asyncio.gather(*(lifetime.end() for lifetime in list(self.lifetimes.values())))
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=1)
+        worker_id = self.writer.worker_id
+        if worker_id is not None:
+            try:
+                await self.writer.submit(lambda tx: leases.release_worker(tx, worker_id))
+            except StoreError:
+                return  # the lease runs out by itself
+            finally:
+                self._reader.close()
+
+    def ring(self) -> None:
+        """Something was written that concerns workers: look now."""
+        self._bell.set()
+
+    # ---- the loop
+
+    async def _tend_forever(self) -> None:
+        next_wake_ms: int | None = None
+        while not self._is_draining:
+            self._bell.clear()
+            try:
+                tended = await self._tend_once()
+            except LeaseLost:
+                await self._lose_all()
+                continue
+            except StoreError:
+                await self._pause_for(RETRY_MS)
+                continue
+            if tended is not None:
+                next_wake_ms = tended.next_wake_ms
+                self._is_crowded = tended.is_crowded
+                for claimed in tended.claimed:
+                    self._begin(claimed)
+                for seq, pending in tended.commanded:
+                    self._obey(seq, pending)
+                if tended.is_crowded:
+                    self._hurry_idle()
+            await self._rest(next_wake_ms)
+
+    async def _rest(self, next_wake_ms: int | None) -> None:
+        now = self.services.clock.now_ms()
+        wait_ms = self.services.timing.poll_ms
+        if next_wake_ms is not None:
+            wait_ms = max(0, min(wait_ms, next_wake_ms - now))
+        await self._pause_for(wait_ms)
+
+    async def _pause_for(self, ms: int) -> None:
+        if self._bell.is_set() or ms <= 0:
+            await asyncio.sleep(0)
+            return
+        handle = asyncio.get_running_loop().call_later(ms / 1000, self._bell.set)
+        try:
+            await self._bell.wait()
+        finally:
+            handle.cancel()
+
+    async def _tend_once(self) -> Tended | None:
+        now = self.services.clock.now_ms()
+        timing, limits = self.services.timing, self.services.limits
+        beats = now - self._last_beat_ms >= timing.heartbeat_ms
+        if not beats and not self._has_work(now):
+            return None
+        worker_id = self.writer.worker_id
+        assert worker_id is not None
+        room = limits.running_per_worker - len(self.lifetimes)
+        wanted = {id_: definition.workflow.max_running for id_, definition in self.workflows.items()}
+
+        def command(transaction: Transaction) -> Tended:
+            if beats:
+                leases.renew(transaction, worker_id, timing.lease_ms)
+                leases.recover(transaction, recoveries_max=limits.recoveries_max)
+            leases.wake_due(transaction)
+            claimed = leases.claim(transaction, worker_id, wanted, count_max=room, max_running=limits.max_running)
+            commanded = transaction.all(
+                "SELECT seq, pending_cmd FROM instances WHERE lease_owner=? AND pending_cmd IS NOT NULL", (worker_id,)
+            )
+            crowded = transaction.one("SELECT 1 FROM instances WHERE status=0 LIMIT 1") is not None
+            return Tended(claimed, leases.next_wake_ms(transaction), commanded, crowded)
+
+        tended = await self.writer.submit(command, leased=True)
+        if beats:
+            self._last_beat_ms = now
+        return tended
+
+    def _has_work(self, now: int) -> bool:
+        """By reading alone: an idle worker writes nothing."""
+        try:
+            row = self._reader.execute(
+                "SELECT EXISTS(SELECT 1 FROM instances WHERE status=0)"
+                " OR EXISTS(SELECT 1 FROM instances WHERE status=7 AND wake_at<=?)"
+                " OR EXISTS(SELECT 1 FROM instances WHERE lease_owner=? AND pending_cmd IS NOT NULL)",
+                (now, self.writer.worker_id),
+            ).fetchone()
+        except sqlite3.Error:
+            return True  # the writer will say what is wrong
+        return bool(row[0])
+
+    # ---- lifetimes
+
+    def _begin(self, claimed: leases.Claimed) -> None:
+        definition = self.workflows[claimed.instance.workflow_id]
+        lifetime = Lifetime(definition, claimed, self.services, on_change=self._changed)
+        self.lifetimes[claimed.instance.seq] = lifetime
+        self._spawn(self._see_through(lifetime))
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _see_through(self, lifetime: Lifetime) -> None:
+        """From a lifetime's start to its end, if `run` comes to one by itself."""
+        outcome = await lifetime.start()
+        if outcome is None or lifetime.lease_is_lost:
+            if lifetime.lease_is_lost:
+                await self._give_back(lifetime)
+            return
+        seq = lifetime.instance.seq
+        if seq in self._commanded:
+            return  # the command that ends it is being carried out
+        try:
+            await self._settle(lifetime, outcome)
+        except (LeaseLost, StoreError):
+            lifetime.lose(StoreError("store.failed"))
+            await self._give_back(lifetime)
+            return
+        self._drop(lifetime)
+
+    async def _settle(self, lifetime: Lifetime, outcome: Completed | Errored) -> None:
+        final, failure = Status.ERRORED, None
+        if lifetime.is_rehearsal:
+            told = orjson.loads(lifetime.instance.rollback_json or "{}")
+            final, failure = Status(told["final"]), parse_failure(told["failure"])
+            assert failure is not None
+            await undo(lifetime, failure, failure.error())
+        elif isinstance(outcome, Errored):
+            failure = outcome.failure
+            if lifetime.must_undo:
+                head = await self.writer.submit(lambda tx: read_head(tx, lifetime.instance.seq), leased=True)
+                assert head is not None
+                await self.writer.submit(journal.enter_rollback(head, failure), leased=True)
+                await undo(lifetime, failure, outcome.error)
+        await self._note_left_behind(lifetime)
+        lifetime.close()
+        if failure is None:
+            assert isinstance(outcome, Completed)
+            command = journal.complete(lifetime.instance, outcome.output, lifetime.state_bytes)
+        else:
+            command = journal.fail(lifetime.instance, failure, final, lifetime.state_bytes)
+        await self.writer.submit(command, leased=True)
+
+    async def _note_left_behind(self, lifetime: Lifetime) -> None:
+        warnings = []
+        if lifetime.open_calls_count:
+            warnings.append({"message": f"run ended while {lifetime.open_calls_count} of its steps were not awaited"})
+        if not lifetime.is_rehearsal and (left := lifetime.left_out):
+            names = ", ".join(f"{step.name}-{step.count}" for step in left[:10])
+            warnings.append({"message": f"this run left out finished steps of an earlier one: {names}"})
+        for warning in warnings:
+            await self.writer.submit(journal.note(lifetime.instance, LogEvent.WARNING, warning), leased=True)
+
+    def _drop(self, lifetime: Lifetime) -> None:
+        seq = lifetime.instance.seq
+        if self.lifetimes.get(seq) is lifetime:
+            del self.lifetimes[seq]
+        timer = self._idle_timers.pop(seq, None)
+        if timer is not None:
+            timer.cancel()
+        self._commanded.discard(seq)
+        self._bell.set()
+
+    async def _give_back(self, lifetime: Lifetime) -> None:
+        """The store refused a write: once it takes writes again the instance is queued, as after a crash."""
+        await lifetime.end()
+        seq, epoch = lifetime.instance.seq, lifetime.instance.epoch
+
+        def command(transaction: Transaction) -> None:
+            head = read_head(transaction, seq)
+            row = transaction.one("SELECT epoch FROM instances WHERE seq=?", (seq,))
+            if head is not None and row == (epoch,) and head.lease_owner is not None:
+                transaction.execute("UPDATE instances SET pending_cmd=NULL WHERE seq=?", (seq,))
+                queue_woken(transaction, seq)
+                carry_out_pending(transaction, head)
+
+        while not self._is_draining:
+            try:
+                await self.writer.submit(command, leased=True)
+                break
+            except LeaseLost:
+                break
+            except StoreError:
+                await asyncio.sleep(RETRY_MS / 1000)
+        self._drop(lifetime)
+
+    async def _lose_all(self) -> None:
+        """Another worker took over: end everything here and begin anew under another id."""
+        lost = list(self.lifetimes.values())
+        for lifetime in lost:
+            lifetime.lose(LeaseLost())
+        await asyncio.gather(*(lifetime.end() for lifetime in lost))
+        for lifetime in lost:
+            self._drop(lifetime)
+        try:
+            await self._register()
+        except StoreError:
+            await self._pause_for(RETRY_MS)
+
+    # ---- idleness
+
+    def _changed(self, lifetime: Lifetime) -> None:
+        seq = lifetime.instance.seq
+        if lifetime.pause_asked_on is not None and not lifetime.is_busy and not self._is_draining:
+            self._once(lifetime, self._finish_pause)
+            return
+        if lifetime.idle_until_ms is None:
+            timer = self._idle_timers.pop(seq, None)
+            if timer is not None:
+                timer.cancel()
+        elif seq not in self._idle_timers:
+            timing = self.services.timing
+            self._watch_idle(lifetime, timing.crowded_grace_ms if self._is_crowded else timing.grace_ms)
+
+    def _watch_idle(self, lifetime: Lifetime, grace_ms: int) -> None:
+        clock = self.services.clock
+        self._idle_timers[lifetime.instance.seq] = clock.call_at(
+            clock.now_ms() + grace_ms, lambda: self._is_idle_still(lifetime)
+        )
+
+    def _is_idle_still(self, lifetime: Lifetime) -> None:
+        self._idle_timers.pop(lifetime.instance.seq, None)
+        due = lifetime.idle_until_ms
+        if due is None or lifetime.pause_asked_on is not None:
+            return
+        self._once(lifetime, self._hibernate)
+
+    def _hurry_idle(self) -> None:
+        for lifetime in self.lifetimes.values():
+            timer = self._idle_timers.pop(lifetime.instance.seq, None)
+            if timer is not None:
+                timer.cancel()
+                self._watch_idle(lifetime, self.services.timing.crowded_grace_ms)
+
+    def _once(self, lifetime: Lifetime, how: Callable[[Lifetime], Awaitable[None]]) -> None:
+        """Only one thing may end a lifetime."""
+        seq = lifetime.instance.seq
+        if seq in self._commanded or lifetime.is_closed:
+            return
+        self._commanded.add(seq)
+
+        async def do() -> None:
+            try:
+                await how(lifetime)
+            except (LeaseLost, StoreError) as lost:
+                lifetime.lose(lost)
+                await self._give_back(lifetime)
+
+        self._spawn(do())
+
+    async def _hibernate(self, lifetime: Lifetime) -> None:
+        due = lifetime.idle_until_ms
+        assert due is not None
+        await lifetime.end()
+        instance, size = lifetime.instance, lifetime.state_bytes
+        await self.writer.submit(lambda tx: leases.hibernate(tx, instance, due, size), leased=True)
+        self._drop(lifetime)
+
+    # ---- commands
+
+    def _obey(self, seq: int, pending_json: str) -> None:
+        lifetime = self.lifetimes.get(seq)
+        if lifetime is None or seq in self._commanded:
+            return
+        kinds = [item["do"] for item in orjson.loads(pending_json)]
+        if all(kind == EVENT for kind in kinds):
+            self._spawn(self._take_notice(lifetime))
+        elif any(kind in (Command.TERMINATE, Command.RESTART, Command.DELETE) for kind in kinds):
+            self._once(lifetime, self._stop)
+        else:
+            self._spawn(self._pause_or_resume(lifetime, kinds))
+
+    async def _take_notice(self, lifetime: Lifetime) -> None:
+        """Clears the mark first: an event that comes later sets it again."""
+        seq = lifetime.instance.seq
+        await self.writer.submit(lambda tx: _clear_pending(tx, seq, EVENT), leased=True)
+        lifetime.waits.notify()
+
+    async def _stop(self, lifetime: Lifetime) -> None:
+        """Terminate, restart or delete: the run ends first, then the rows change."""
+        await lifetime.end()
+        seq = lifetime.instance.seq
+
+        def command(transaction: Transaction) -> None:
+            head = read_head(transaction, seq)
+            if head is not None:
+                transaction.execute("UPDATE instances SET pending_cmd=NULL WHERE seq=?", (seq,))
+                queue_woken(transaction, seq)
+                carry_out_pending(transaction, head)
+
+        await self.writer.submit(command, leased=True)
+        self._drop(lifetime)
+
+    async def _pause_or_resume(self, lifetime: Lifetime, kinds: list[str]) -> None:
+        seq = lifetime.instance.seq
+        now = self.services.clock.now_ms()
+        wants_pause = [kind for kind in kinds if kind != EVENT][-1] == Command.PAUSE
+        if wants_pause and lifetime.pause_asked_on is None:
+            lifetime.hold(now)
+            if lifetime.is_busy:
+                await self.writer.submit(journal.waits_for_pause(lifetime.instance, now), leased=True)
+        elif not wants_pause and lifetime.pause_asked_on is not None:
+            by_ms = now - lifetime.pause_asked_on
+            await self.writer.submit(journal.resumes(lifetime.instance, by_ms), leased=True)
+            lifetime.go_on(by_ms)
+        await self.writer.submit(lambda tx: _clear_pending(tx, seq, EVENT, Command.PAUSE, Command.RESUME), leased=True)
+        lifetime.waits.notify()
+        self._changed(lifetime)
+
+    async def _finish_pause(self, lifetime: Lifetime) -> None:
+        since = lifetime.pause_asked_on
+        await lifetime.end()
+        seq = lifetime.instance.seq
+
+        def command(transaction: Transaction) -> None:
+            head = read_head(transaction, seq)
+            if head is not None:
+                transaction.execute("UPDATE instances SET pending_cmd=NULL WHERE seq=?", (seq,))
+                pause(transaction, head, since_ms=since)
+                rest = [item for item in head.pending if item["do"] != Command.PAUSE]
+                carry_out_pending(transaction, head, rest)
+
+        await self.writer.submit(command, leased=True)
+        self._drop(lifetime)
+
+
+def _clear_pending(transaction: Transaction, seq: int, *kinds: str) -> None:
+    head = read_head(transaction, seq)
+    if head is None:
+        return
+    rest = [item for item in head.pending if item["do"] not in kinds]
+    transaction.execute(
+        "UPDATE instances SET pending_cmd=? WHERE seq=?", (orjson.dumps(rest).decode() if rest else None, seq)
+    )
+
+
+FailureTold = Failure
