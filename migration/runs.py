@@ -49,6 +49,15 @@ class RunBuilder:
             gathered += row
         self.rows_count += 1
 
+    def sorted_rows(self) -> list[bytes]:
+        """All of them, in key order."""
+        return sorted(
+            bytes(rows[at : at + length])
+            for lengths in self._rows
+            for length, rows in lengths.items()
+            for at in range(0, len(rows), length)
+        )
+
     def write(self, path: Path) -> None:
         """Whole or not at all; what was at `path` is replaced. Raises OSError."""
         temporary = path.with_suffix(".new")

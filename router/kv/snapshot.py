@@ -68,6 +68,19 @@ class Snapshot:
         except lmdb.Error as error:
             raise translated(error) from None
 
+    def sizes(self, database: Database, *, after: bytes | None = None) -> Iterator[tuple[bytes, int]]:
+        """(key, bytes of its value) in key order, past `after`; no value is copied."""
+        try:
+            with self._txn.cursor(self._databases[database]) as cursor:
+                found = cursor.first() if after is None else cursor.set_range(after)
+                if found and after is not None and bytes(cursor.key()) == after:
+                    found = cursor.next()
+                if found:
+                    for key, value in cursor.iternext():
+                        yield bytes(key), len(value)
+        except lmdb.Error as error:
+            raise translated(error) from None
+
     def txn_id(self) -> int:
         """The commit that this sees. `Store.last_txn_id` may be ahead of it while a commit is being synced."""
         return int(self._txn.id())
