@@ -3,8 +3,8 @@
 from typing import Final
 
 from control_plane.endpoints import AccountCall
-from control_plane.envelope import Page
 from control_plane.plane import ControlPlane
+from envelope.answers import Page
 from router.records import JsonObject
 
 ACCOUNT_NAME: Final = "Onehop"

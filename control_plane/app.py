@@ -1,11 +1,12 @@
 """The API as an ASGI app: the route table, and nothing else.
 
 Pages' API is mounted at /client/v4, where clients look for it, and at the root, for those that are given a bare
-address as base URL. What Pages has no word for is under /onehop/v1. No cookies, no CORS: a browser can hold no
-authority here, whatever page it shows.
+address as base URL. What Pages has no word for is under /onehop/v1, workflows are beside Pages' API. No cookies, no
+CORS: a browser can hold no authority here, whatever page it shows; but below /dashboard, where people look.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
 from starlette.applications import Starlette
@@ -14,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from control_plane import accounts, assets, deployments, domains, operator, projects
+from control_plane.dashboard import create_dashboard
 from control_plane.endpoints import (
     AccountHandler,
     Endpoint,
@@ -29,6 +31,8 @@ from control_plane.health import tell_health
 from control_plane.metrics import tell_metrics
 from control_plane.plane import ControlPlane
 from control_plane.tokens import Access
+from control_plane.workflow_routes import workflow_routes
+from workflows.rest.app import WorkflowsApi
 
 AccountRow = tuple[str, str, Access, AccountHandler]
 SiteRow = tuple[str, str, Access, SiteHandler]
@@ -93,7 +97,8 @@ OWN_SITE_ROUTES: Final[list[SiteRow]] = [
 ]
 
 
-def create_app(plane: ControlPlane) -> Starlette:
+def create_app(plane: ControlPlane, workflows: WorkflowsApi | None = None) -> Starlette:
+    """With `workflows`, their API too, and the pages for people. The app closes it when the server stops."""
     pages = Table()
     for method, path, account_handler in ANY_TOKEN_ROUTES:
         pages.add(method, path, for_account(plane, account_handler, needs=READ, whole_account=False))
@@ -111,11 +116,23 @@ def create_app(plane: ControlPlane) -> Starlette:
             *pages.routes(below="/client/v4"),
             *own.routes(below="/onehop/v1"),
             *pages.routes(below=""),
+            *(workflow_routes(plane, workflows) if workflows is not None else ()),
+            *(create_dashboard(plane, workflows).routes() if workflows is not None else ()),
         ],
+        lifespan=closing(workflows) if workflows is not None else None,
         exception_handlers=dict.fromkeys(TRANSLATED, answer_error),
     )
     app.router.redirect_slashes = False  # a redirect would name whatever host the client said it wants
     return app
+
+
+def closing(workflows: WorkflowsApi) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        yield
+        await workflows.close()
+
+    return lifespan
 
 
 class Table:

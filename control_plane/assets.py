@@ -11,8 +11,9 @@ from asset_server.blobs import Upload, UploadRefused
 from control_plane.endpoints import UploadCall
 from control_plane.errors import AssetRefused
 from control_plane.plane import ControlPlane
-from control_plane.request_bodies import HASHES_BYTES_MAX, UPLOAD_BYTES_MAX, parse_large_json
+from control_plane.request_bodies import HASHES_BYTES_MAX, UPLOAD_BYTES_MAX
 from control_plane.upload_token import FILES_COUNT_MAX
+from envelope.bodies import parse_large_json
 from router.records import JsonObject, Site
 
 UPLOADS_COUNT_MAX: Final = 5_000  # of one call; wrangler sends 2,000

@@ -11,8 +11,8 @@ from typing import Final, Self
 
 from asset_server.manifest import validate_manifest_path
 from control_plane.errors import BodyUnreadable, FunctionRefused, ManifestMissing, ManifestRefused, ValueRefused
-from control_plane.request_bodies import parse_json
 from control_plane.upload_token import FILES_COUNT_MAX
+from envelope.bodies import parse_json
 from router.records import JsonObject
 
 HASH: Final = re.compile(r"[0-9a-f]{32}")

@@ -9,9 +9,9 @@ from typing import Final
 
 from control_plane.catalogue import find_domain, read_site
 from control_plane.endpoints import SiteCall
-from control_plane.envelope import Page
 from control_plane.errors import DomainTaken, UnknownDomain, ValueRefused
 from control_plane.plane import ControlPlane
+from envelope.answers import Page
 from router.hostname import Hostname, HostRefused
 from router.kv.store import Snapshot, Transaction
 from router.records import CustomDomain, JsonObject, Site

@@ -7,23 +7,20 @@ another: about a site that isn't the token's, the answer is that there is no suc
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from control_plane.catalogue import find_site, read_site
-from control_plane.envelope import render_success
-from control_plane.errors import BodyUnreadable, Forbidden, Unauthenticated, UnknownProject, ValueRefused
+from control_plane.errors import BodyUnreadable, Forbidden, Unauthenticated, UnknownProject
 from control_plane.plane import ControlPlane
-from control_plane.request_bodies import JSON_BYTES_MAX, Held, parse_json, read_body
 from control_plane.tokens import Access, TokenRecord
 from control_plane.upload_token import UploadGrant
+from envelope.answers import render_success
+from envelope.bodies import JSON_BYTES_MAX, Held, parse_json, read_body
+from envelope.paging import parse_paging
+from router.kv.store import Snapshot
 from router.records import JsonObject, Site
-
-PER_PAGE_DEFAULT: Final = 25
-PER_PAGE_MAX: Final = 100
-PAGE_MAX: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +52,7 @@ class Call:
 
     def paging(self) -> tuple[int, int]:
         """(page, items per page). Raises ValueRefused."""
-        return (
-            bounded_number("page", self.query("page"), default=1, maximum=PAGE_MAX),
-            bounded_number("per_page", self.query("per_page"), default=PER_PAGE_DEFAULT, maximum=PER_PAGE_MAX),
-        )
+        return parse_paging(self.request.query_params)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +97,8 @@ def for_site(plane: ControlPlane, handler: SiteHandler, *, needs: Access) -> End
     async def endpoint(request: Request) -> Response:
         caller = authenticate(plane, request)
         with plane.store.read() as snapshot:
-            site = find_site(snapshot, request.path_params["project"])
-        if site is None or not caller.may(Access.READ, site_no=site.site_no):
+            site = visible_site(snapshot, caller, request.path_params["project"])
+        if site is None:
             raise UnknownProject
         if not caller.may(needs, site_no=site.site_no):
             raise Forbidden(f"this needs a token with {needs.word} access, yours has {caller.access.word} access")
@@ -112,6 +106,15 @@ def for_site(plane: ControlPlane, handler: SiteHandler, *, needs: Access) -> End
             return render_success(await handler(plane, SiteCall(request, held, caller, site)))
 
     return endpoint
+
+
+def visible_site(snapshot: Snapshot, caller: TokenRecord, name: str) -> Site | None:
+    """The site of that name, if the caller may see it. A site's token never looks another site up: what isn't its own
+    costs the same whether it exists or not."""
+    if caller.site_no is None:
+        return find_site(snapshot, name)
+    own = read_site(snapshot, caller.site_no)
+    return own if own.name == name else None
 
 
 def for_upload(plane: ControlPlane, handler: UploadHandler) -> Endpoint:
@@ -147,11 +150,3 @@ def authenticate(plane: ControlPlane, request: Request) -> TokenRecord:
 def bearer(request: Request) -> str | None:
     scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
     return credentials.strip() if scheme.lower() == "bearer" else None
-
-
-def bounded_number(name: str, text: str, *, default: int, maximum: int) -> int:
-    if text == "":
-        return default
-    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= maximum):
-        raise ValueRefused(f"{name} must be a whole number from 1 to {maximum}")
-    return int(text)

@@ -1,14 +1,7 @@
-"""The API's envelope, and the one place that maps errors to HTTP.
+"""The one place that maps errors of the deploy API to HTTP: to the envelope, whatever went wrong."""
 
-Clients branch on `success` alone, and print the messages of `errors`; a body that isn't this JSON means nothing to
-them. So every answer of the API is an envelope, whatever went wrong.
-"""
-
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
-import orjson
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -26,6 +19,7 @@ from control_plane.errors import (
     StorageFull,
     UnknownRoute,
 )
+from envelope.answers import render_error
 from functions.bundle import BundleStoreFull
 from router.event_log import event_log
 from router.key_files import KeysRefused
@@ -33,53 +27,12 @@ from router.kv.store import StoreDamaged, StoreError, StoreFull
 from router.pipeline import PipelineUnreadable
 from router.records import RecordUnreadable
 
-JSON_HEADERS: Final = {
-    "content-type": "application/json",
-    "cache-control": "no-store",
-    "x-content-type-options": "nosniff",  # a commit message may hold anything; no browser is to guess at it
-    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
-}
-
 TRANSLATED: Final[tuple[type[Exception], ...]] = (
     ApiError, HTTPException, StoreError, BlobStoreFull, BundleStoreFull, OSError,
     KeysRefused, StoreInconsistent, RecordUnreadable, PipelineUnreadable, ManifestCorrupt,
     Exception,
 )  # fmt: skip
 """What the app hands to `answer_error`; the last stands for defects."""
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One page of a list. `total_count` is of the whole list."""
-
-    items: Sequence[object]
-    page: int
-    per_page: int
-    total_count: int
-
-
-def render_success(result: object) -> Response:
-    document: dict[str, object] = {"success": True, "errors": [], "messages": [], "result": result}
-    if isinstance(result, Page):
-        document["result"] = result.items
-        document["result_info"] = {
-            "page": result.page,
-            "per_page": result.per_page,
-            "count": len(result.items),
-            "total_count": result.total_count,
-            "total_pages": -(-result.total_count // result.per_page),
-        }
-    return Response(orjson.dumps(document), headers=JSON_HEADERS)
-
-
-def render_error(error: ApiError) -> Response:
-    document = {
-        "success": False,
-        "errors": [{"code": error.code, "message": error.message}],
-        "messages": [],
-        "result": None,
-    }
-    return Response(orjson.dumps(document), status_code=error.status, headers={**JSON_HEADERS, **error.headers})
 
 
 def translate(error: Exception) -> ApiError:

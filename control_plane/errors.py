@@ -1,4 +1,4 @@
-"""Every refusal of the API, as one small tree; `envelope` is the one place that turns them into HTTP.
+"""Every refusal of the deploy API as one small tree, those included that any API has.
 
     ApiError
     ├─ what can't be read      BodyUnreadable 400, BodyTooLarge 413, BodyTooSlow 408, ValueRefused 400
@@ -14,65 +14,16 @@ exist), 8000013 (fetch a new upload token and try again, without any limit) and 
 When an upload fails for good, it exits with the code modulo 256, so no code here is a multiple of 256.
 """
 
-from collections.abc import Mapping
-from typing import ClassVar
-
-
-class ApiError(Exception):
-    """A refusal that the client is told about. The message says what happened and what to do next."""
-
-    status: ClassVar[int]
-    code: ClassVar[int]
-
-    def __init__(self, message: str, *, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.headers = dict(headers or {})
-
-
-class BodyUnreadable(ApiError):
-    """The body isn't the JSON or multipart that this route takes."""
-
-    status, code = 400, 8000110
-
-
-class ValueRefused(ApiError):
-    """The body can be read, but a value in it is out of range or of the wrong type."""
-
-    status, code = 400, 8000003
-
-
-class BodyTooLarge(ApiError):
-    status, code = 413, 8000111
-
-    def __init__(self, body_bytes_max: int) -> None:
-        super().__init__(
-            f"the body is over this route's limit of {body_bytes_max} bytes", headers={"connection": "close"}
-        )
-
-
-class BodyTooSlow(ApiError):
-    status, code = 408, 8000112
-
-    def __init__(self, read_s_max: float) -> None:
-        super().__init__(f"the body wasn't there after {read_s_max:.0f} s", headers={"connection": "close"})
-
-
-class Unauthenticated(ApiError):
-    status, code = 401, 10000
-
-    def __init__(self) -> None:
-        super().__init__(
-            "Authentication error: no token, or one that isn't valid here; send one as 'Authorization: Bearer …', "
-            "'onehop token create' makes them",
-            headers={"www-authenticate": "Bearer"},
-        )
-
-
-class Forbidden(ApiError):
-    """The token is valid and may know of the thing, but not do this to it."""
-
-    status, code = 403, 10000
+from envelope.errors import ApiError as ApiError
+from envelope.errors import BodyTooLarge as BodyTooLarge
+from envelope.errors import BodyTooSlow as BodyTooSlow
+from envelope.errors import BodyUnreadable as BodyUnreadable
+from envelope.errors import Busy as Busy
+from envelope.errors import Forbidden as Forbidden
+from envelope.errors import MethodRefused as MethodRefused
+from envelope.errors import Unauthenticated as Unauthenticated
+from envelope.errors import UnknownRoute as UnknownRoute
+from envelope.errors import ValueRefused as ValueRefused
 
 
 class UploadTokenRefused(ApiError):
@@ -82,20 +33,6 @@ class UploadTokenRefused(ApiError):
 
     def __init__(self) -> None:
         super().__init__("the upload token is missing, expired or not valid here; get a new one from …/upload-token")
-
-
-class UnknownRoute(ApiError):
-    status, code = 404, 7003
-
-    def __init__(self) -> None:
-        super().__init__("No route for that URI")
-
-
-class MethodRefused(ApiError):
-    status, code = 405, 7001
-
-    def __init__(self, allowed: str) -> None:
-        super().__init__(f"this route takes {allowed}", headers={"allow": allowed})
 
 
 class UnknownProject(ApiError):
@@ -197,13 +134,6 @@ class StorageFailed(ApiError):
 
     def __init__(self) -> None:
         super().__init__("the server can't write to its data folder: nothing was changed; its log has the reason")
-
-
-class Busy(ApiError):
-    status, code = 503, 8000504
-
-    def __init__(self) -> None:
-        super().__init__("too many uploads at once; try again in a few seconds", headers={"retry-after": "5"})
 
 
 class StorageDamaged(ApiError):

@@ -18,11 +18,11 @@ from control_plane.clock import Clock
 from control_plane.deploy_order import DeployOrders
 from control_plane.documents import PublicUrl, Renderer
 from control_plane.dual_write import TableEdits
-from control_plane.request_bodies import BodyBudget
 from control_plane.secret_files import read_or_make_key
 from control_plane.tokens import TokenDesk
 from control_plane.upload_token import UploadTokens
 from control_plane.variables import VariableSeal
+from envelope.bodies import BodyBudget
 from functions.bundle import BundleStore
 from router.hashing import KeyRing
 from router.kv.store import Store, Transaction

@@ -15,12 +15,12 @@ from control_plane.catalogue import (
     site_numbers,
 )
 from control_plane.endpoints import AccountCall, SiteCall
-from control_plane.envelope import Page
 from control_plane.errors import NameTaken, ValueRefused
 from control_plane.plane import ControlPlane
 from control_plane.project_settings import merge, patch_build_config, patch_deployment_configs
 from control_plane.shown import shown_site
 from control_plane.upload_token import UploadGrant
+from envelope.answers import Page
 from router.hostname import Hostname, HostRefused
 from router.kv.schema import Database
 from router.kv.store import Snapshot, Transaction

@@ -23,6 +23,7 @@ from onehop.errors import CommandFailed
 ACCOUNT: Final = b"onehop".hex().ljust(32, "0")  # control_plane.plane.ACCOUNT_ID_DEFAULT, without importing all of it
 PAGES_API: Final = "/client/v4"
 OWN_API: Final = "/onehop/v1"
+WORKFLOWS: Final = f"{PAGES_API}/accounts/{ACCOUNT}/workflows"
 CONNECT_TIMEOUT_S: Final = 10.0
 ANSWER_TIMEOUT_S: Final = 600.0  # the server syncs what it was sent before it answers
 BACK_OFF_S: Final = 0.5
@@ -60,10 +61,11 @@ class ApiRefused(CommandFailed):
 
 @dataclass(frozen=True, slots=True)
 class ApiAccess:
-    """Where the API is, and the token to call it with."""
+    """Where the API is, and the token to call it with; `cure` is what to do when it is refused."""
 
     url: str
     token: str = field(repr=False)
+    cure: str = field(default="set ONEHOP_API_TOKEN to one that 'onehop token create' printed", compare=False)
 
     @classmethod
     def find(cls, environ: Mapping[str, str], *, data: Path | None) -> Self:
@@ -82,14 +84,16 @@ class ApiAccess:
             raise ApiSettingRefused(
                 f"ONEHOP_API_TOKEN {what}; unset it, or set it to what 'onehop token create' printed"
             )
+        cure = "ONEHOP_API_TOKEN must be one that 'onehop token create' printed there"
         if token is None and (url == own_url or urlsplit(url).hostname in LOOPBACK):
             token = read_admin_token(DataFolder(config.data).admin_token)
+            cure = f"it is the admin token of {config.data}: name the data folder of that server with --data"
         if not token:
             raise ApiTokenMissing(
                 f"no API token: set ONEHOP_API_TOKEN (and ONEHOP_API_URL, now {url}), or name this machine's "
                 f"data folder with --data, now {config.data}"
             )
-        return cls(url.rstrip("/").removesuffix(PAGES_API), token)
+        return cls(url.rstrip("/").removesuffix(PAGES_API), token, cure)
 
 
 def read_admin_token(path: Path) -> str | None:
@@ -140,6 +144,27 @@ class ApiClient:
         path = f"{PAGES_API}/accounts/{ACCOUNT}/pages/projects/{quote_segment(site)}/deployments"
         return self.pages(path, {"env": environment})
 
+    def workflow(self, method: str, name: str, below: str = "", **options: Any) -> Result:
+        """Calls a path of one workflow."""
+        return self.call(method, f"{WORKFLOWS}/{quote_segment(name)}{below}", **options)
+
+    def instance(self, method: str, name: str, instance: str, below: str = "", **options: Any) -> Result:
+        return self.workflow(method, name, f"/instances/{quote_segment(instance)}{below}", **options)
+
+    def workflows(self) -> Iterator[Result]:
+        return self.pages(WORKFLOWS, {})
+
+    def instances(self, name: str, query: Mapping[str, str]) -> Iterator[Result]:
+        """A workflow's instances in the list's own order, stretch by stretch."""
+        path, cursor = f"{WORKFLOWS}/{quote_segment(name)}/instances", ""
+        while True:
+            asked = {**query, "per_page": str(PER_PAGE), **({"cursor": cursor} if cursor else {})}
+            envelope = self.envelope("GET", path, query=asked, tries=3)
+            yield from envelope["result"]
+            cursor = envelope["result_info"].get("cursor") or ""
+            if not cursor:
+                return
+
     def pages(self, path: str, query: Mapping[str, str]) -> Iterator[Result]:
         """Every item of a list, page by page."""
         page = 1
@@ -149,7 +174,11 @@ class ApiClient:
                 return
             page += 1
 
-    def call(
+    def call(self, method: str, path: str, **options: Any) -> Result:
+        """The result of `envelope`, which see."""
+        return self.envelope(method, path, **options)["result"]
+
+    def envelope(
         self,
         method: str,
         path: str,
@@ -160,7 +189,8 @@ class ApiClient:
         token: str | None = None,
         tries: int = 1,
     ) -> Result:
-        """The envelope's result. `body` is sent as JSON (bytes: as they are), `form` as multipart; `token` replaces the
+        """The whole answer to a call that succeeded. `body` is sent as JSON (bytes: as they are), `form` as multipart;
+        `token` replaces the
         API token. Raises ApiRefused, ApiUnreachable."""
         content = body if isinstance(body, bytes) else orjson.dumps(body) if body is not None else None
         request = self._http.build_request(
@@ -194,8 +224,8 @@ class ApiClient:
             ) from None
         try:
             envelope = orjson.loads(response.content)
-            if envelope["success"]:
-                return envelope["result"]
+            if envelope["success"] and "result" in envelope:
+                return envelope
             first = envelope["errors"][0]
             message, code = str(first["message"]), int(first["code"])
         except (orjson.JSONDecodeError, LookupError, TypeError, ValueError):
@@ -203,6 +233,8 @@ class ApiClient:
                 f"{self._access.url} answered {response.status_code} with something that isn't the API's; check "
                 "ONEHOP_API_URL (the port is the API's, 8788 unless set otherwise)"
             ) from None
+        if response.status_code == 401:
+            message = f"the API at {self._access.url} doesn't know this token; {self._access.cure}"
         raise ApiRefused(message, status=response.status_code, code=code, retry_after_s=retry_after_s(response))
 
 

@@ -1,8 +1,9 @@
 """The composition root of the control plane."""
 
 import http.client
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from starlette.applications import Starlette
 
@@ -17,15 +18,25 @@ from router.key_files import read_key_ring
 from router.kv.store import open_store
 from router.metrics.reading import read_metrics
 from router.site_names import SiteNames
+from workflows.desk import Desk
+from workflows.rest.app import WorkflowsApi
 
 HEALTH_TIMEOUT_S = 2.0
 ABSENT_HOST = "healthz.invalid"
 """RFC 2606 2: no deployment can have it, so an edge that answers says 404."""
 
 
+@dataclass(frozen=True, slots=True)
+class ControlPlaneApp:
+    """What the control plane serves; `before_drain` ends the answers that would never end by themselves."""
+
+    app: Starlette
+    before_drain: Callable[[], None]
+
+
 @contextmanager
-def opened_control_plane(config: Config, folder: DataFolder, *, edge_port: int) -> Iterator[Starlette]:
-    """What the control plane serves, with the folder's lock held."""
+def opened_control_plane(config: Config, folder: DataFolder, *, edge_port: int) -> Iterator[ControlPlaneApp]:
+    """With the folder's lock held."""
     with folder.controlled(), open_store(folder.kv) as store:
         plane = ControlPlane(
             store=store,
@@ -41,7 +52,8 @@ def opened_control_plane(config: Config, folder: DataFolder, *, edge_port: int) 
         with plane:
             with store.write() as transaction:
                 plane.tokens.ensure_admin(transaction, folder.admin_token)
-            yield create_app(plane)
+            workflows = WorkflowsApi(Desk(folder.workflow_store))
+            yield ControlPlaneApp(create_app(plane, workflows), workflows.end_streams)
 
 
 def public_port(config: Config, edge_port: int) -> int | None:

@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Final
 
 OWN_NAMES: Final = frozenset(
-    {"kv", "blobs", "uploads", "bundles", "secrets", "metrics", "control.lock", "blobs.lock", "lost+found"}
+    {
+        "kv", "blobs", "uploads", "bundles", "secrets", "metrics", "workflows", "migration", "control.lock", "blobs.lock",
+        "lost+found",
+    }  # fmt: skip
 )
 
 
@@ -48,6 +51,18 @@ class DataFolder:
         return self.root / "metrics"
 
     @property
+    def workflows(self) -> Path:
+        return self.root / "workflows"
+
+    @property
+    def workflow_store(self) -> Path:
+        return self.workflows / "workflows.db"
+
+    @property
+    def migration(self) -> Path:
+        return self.root / "migration"
+
+    @property
     def admin_token(self) -> Path:
         return self.secrets / "admin-token"
 
@@ -73,9 +88,15 @@ class DataFolder:
                     f"{self.root} isn't a data folder: it holds {', '.join(strange[:3])}; "
                     "name an empty or new one with --data"
                 )
+        if self.route_keys.exists() and not (self.kv / "data.mdb").exists():
+            # A new store under the old keys would answer 404 for every site, and collect their blobs as unused.
+            raise DataFolderRefused(
+                f"{self.root} has lost its store: {self.kv / 'data.mdb'} is missing, its keys are here; restore a "
+                f"backup with 'onehop restore', or begin anew in an empty folder"
+            )
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            for private in (self.kv, self.secrets):
+            for private in (self.kv, self.secrets, self.workflows):
                 private.mkdir(mode=0o700, exist_ok=True)
             for shared in (self.blobs, self.uploads, self.bundles):
                 shared.mkdir(exist_ok=True)

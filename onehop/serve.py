@@ -40,13 +40,18 @@ class PortTaken(CommandFailed):
 class ReadyServer(uvicorn.Server):
     """uvicorn's server that says when it accepts connections."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], object]) -> None:
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], object], before_drain: Callable[[], object]) -> None:
         super().__init__(config)
         self._ready = ready
+        self._before_drain = before_drain
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._before_drain()
+        await super().shutdown(sockets)
 
 
 def run_serve(config: Config, *, as_json: bool = False, on_ready: Callable[[int, int], None] | None = None) -> int:
@@ -71,13 +76,16 @@ def run_serve(config: Config, *, as_json: bool = False, on_ready: Callable[[int,
         try:
             with (
                 held_slot(folder.metrics, role) as cells,
-                opened_control_plane(config, folder, edge_port=edge_port) as app,
+                opened_control_plane(config, folder, edge_port=edge_port) as served,
             ):
                 edge_socket.close()
                 limits = HttpLimits(
                     connections_count_max=connections_count_max, drained_bytes_max=API_DRAINED_BYTES_MAX
                 )
-                serve_app(app, api_socket, config, ready, limits=limits, meter=ListenerMeter(cells, "api"))
+                serve_app(
+                    served.app, api_socket, config, ready, limits=limits, meter=ListenerMeter(cells, "api"),
+                    has_lifespan=True, before_drain=served.before_drain,
+                )  # fmt: skip
         except DataFolderRefused as error:
             sys.stderr.write(f"onehop: {error}\n")
             raise SystemExit(EXIT_START_REFUSED) from None
@@ -114,14 +122,16 @@ def serve_app(
     *,
     limits: HttpLimits,
     meter: ListenerMeter,
+    has_lifespan: bool = False,
+    before_drain: Callable[[], object] = lambda: None,
 ) -> None:
-    """One process's event loop, until SIGTERM has been honoured."""
+    """One process's event loop, until SIGTERM has been honoured. `has_lifespan`: the app is told of start and end."""
     settings = uvicorn.Config(
         app,
         loop="uvloop",
         http=strict_protocol(limits, meter),
         ws="none",
-        lifespan="off",
+        lifespan="on" if has_lifespan else "off",
         access_log=False,
         log_config=None,
         server_header=False,
@@ -129,7 +139,7 @@ def serve_app(
         backlog=BACKLOG,
         timeout_graceful_shutdown=max(1, round(config.drain_s)),
     )
-    server = ReadyServer(settings, ready)
+    server = ReadyServer(settings, ready, before_drain)
     with server.capture_signals():
         asyncio.Runner(loop_factory=settings.get_loop_factory()).run(server._serve([listener]))
 
@@ -145,9 +155,10 @@ def listen(host: str, port: int, option: str) -> socket.socket:
         listener.close()
         if error.errno == errno.EADDRNOTAVAIL:
             option = option.replace("port", "host")
+        other = "if that is another 'onehop serve', stop it first, or " if error.errno == errno.EADDRINUSE else ""
         variable = variable_name(option.removeprefix("--").replace("-", "_"))
         raise PortTaken(
-            f"can't listen at {host} port {port}: {error.strerror}; choose another with {option} or {variable}"
+            f"can't listen at {host} port {port}: {error.strerror}; {other}choose another with {option} or {variable}"
         ) from None
     return listener
 

@@ -9,7 +9,8 @@ from starlette.exceptions import HTTPException
 from asset_server.durable import StoreFull as BlobStoreFull
 from asset_server.manifest import ManifestCorrupt
 from control_plane.catalogue import StoreInconsistent
-from control_plane.envelope import TRANSLATED, Page, render_success, translate
+from control_plane.envelope import TRANSLATED, translate
+from envelope.answers import Page, render_success
 from functions.bundle import BundleStoreFull
 from router.key_files import KeysRefused
 from router.kv import errors as store_errors

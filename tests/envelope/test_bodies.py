@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control_plane.errors import BodyUnreadable, Busy
-from control_plane.request_bodies import JSON_DEPTH_MAX, BodyBudget, parse_json, parse_large_json
+from envelope.bodies import JSON_DEPTH_MAX, BodyBudget, parse_json, parse_large_json
+from envelope.errors import BodyUnreadable, Busy
 
 json_values = st.recursive(
     st.none()

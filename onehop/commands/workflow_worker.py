@@ -1,0 +1,42 @@
+"""`onehop workflow worker`: the options; `onehop.workflow_worker` does the work."""
+
+from typing import Annotated
+
+import orjson
+import typer
+
+from onehop.commands.options import AsJson, Data
+from onehop.opened_store import find_folder
+from onehop.output import show_line
+
+DRAIN_S = 30.0
+MAX_RUNNING = 100
+
+
+def run_worker(
+    modules: Annotated[
+        list[str], typer.Option("--module", metavar="MODULE", help="A Python module, or a .py file; may come again.")
+    ],
+    max_running: Annotated[int, typer.Option(help="Instances of a workflow that run at once.", min=1)] = MAX_RUNNING,
+    drain_s: Annotated[float, typer.Option(help="Seconds for steps to finish when stopped.", min=0)] = DRAIN_S,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the workflows of a module until stopped (Ctrl-C), sharing the work with other workers."""
+    # Imported here: of all workflow commands, only this one needs the engine and its 100 ms.
+    from onehop.workflow_worker import WorkerOptions, load_workflows, run_until_stopped
+    from workflows.workflow import name_of
+
+    folder = find_folder(data)
+    workflows = load_workflows(modules)
+    names = [name_of(each) for each in workflows]
+
+    def announce() -> None:
+        if as_json:
+            show_line(orjson.dumps({"workflows": names, "store": str(folder.workflow_store)}).decode("utf-8"))
+        else:
+            show_line(f"running {', '.join(names)} on {folder.workflow_store}; Ctrl-C lets them finish and stops")
+
+    run_until_stopped(workflows, WorkerOptions(folder.workflow_store, max_running, drain_s), on_ready=announce)
+    if not as_json:
+        show_line("stopped")

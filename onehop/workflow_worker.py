@@ -1,0 +1,121 @@
+"""`onehop workflow worker`: runs the workflows of a Python module, until told to stop, and then lets them finish well.
+
+Any number of workers may run beside each other, with one data folder on one machine; they share the instances.
+"""
+
+import asyncio
+import contextlib
+import importlib
+import importlib.util
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import uvloop
+
+from onehop.errors import CommandFailed
+from workflows import Limits, Timing, Workflow, open_engine
+from workflows.workflow import name_of
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+DEBUG_VARIABLE = "ONEHOP_DEBUG"
+
+
+class ModuleRefused(CommandFailed):
+    """The module can't be imported, or has no workflow; the message says which and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOptions:
+    """`max_running`: instances that run at once, of each workflow, over all workers. `drain_s`: time to finish."""
+
+    store: Path
+    max_running: int
+    drain_s: float
+
+
+def load_workflows(modules: Sequence[str]) -> list[type[Workflow]]:
+    """Every workflow that the modules define, each once. Raises ModuleRefused."""
+    found: dict[str, type[Workflow]] = {}
+    for name in modules:
+        module = load_module(name)
+        defined = [each for each in vars(module).values() if is_workflow(each) and each.__module__ == module.__name__]
+        if not defined:
+            raise ModuleRefused(f"{name} defines no workflow; a workflow is a class that extends workflows.Workflow")
+        for workflow in defined:
+            known = found.setdefault(name_of(workflow), workflow)
+            if known is not workflow:
+                raise ModuleRefused(
+                    f"two workflows are named {name_of(workflow)}: {known.__qualname__} of {known.__module__} and "
+                    f"{workflow.__qualname__} of {workflow.__module__}; give one another 'name'"
+                )
+    return list(found.values())
+
+
+def is_workflow(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, Workflow) and value.run is not Workflow.run
+
+
+def load_module(name: str) -> ModuleType:
+    """By its dotted name, found from the folder that one is in as well, or by its file's path. Raises ModuleRefused."""
+    sys.path.insert(0, os.getcwd())  # noqa: PTH109  # what `python -m` does too
+    try:
+        return load_file(Path(name)) if name.endswith(".py") else importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        missing = f"there is no module {error.name}"
+        told = missing if error.name and name.startswith(error.name) else f"{name} needs a module {error.name}"
+        raise ModuleRefused(f"{told}; name one that Python finds from here, or a file such as ./flows.py") from None
+    except Exception as error:
+        if os.environ.get(DEBUG_VARIABLE):
+            raise
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise ModuleRefused(
+            f"{name} can't be imported: {type(error).__name__}: {error} ({place.filename}, line {place.lineno}); "
+            f"{DEBUG_VARIABLE}=1 shows all of it"
+        ) from None
+
+
+def load_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise ModuleRefused(f"there is no file {path}")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None, "a .py file has a loader"
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module  # whoever pickles, or asks for a class's module, finds it there
+    spec.loader.exec_module(module)
+    return module
+
+
+def run_until_stopped(
+    workflows: Sequence[type[Workflow]], options: WorkerOptions, *, on_ready: Callable[[], None]
+) -> None:
+    """Returns when it was told to stop (SIGTERM, Ctrl-C) and has drained; a second signal doesn't wait for that."""
+    options.store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(work(workflows, options, on_ready))
+
+
+async def work(workflows: Sequence[type[Workflow]], options: WorkerOptions, on_ready: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, stop_or_leave, stop)
+    limits = Limits(max_running=options.max_running, running_per_worker=options.max_running)
+    timing = Timing(drain_ms=round(options.drain_s * 1000))
+    async with open_engine(options.store, workflows, limits=limits, timing=timing):
+        on_ready()
+        await stop.wait()
+
+
+def stop_or_leave(stop: asyncio.Event) -> None:
+    if stop.is_set():
+        with contextlib.suppress(OSError):
+            sys.stderr.write("onehop: leaving without waiting; what ran is taken up again after its lease\n")
+        os._exit(1)
+    stop.set()

@@ -1,0 +1,51 @@
+// Keeps a page up to date: on each change that the server tells of, its live part is fetched again and put in place.
+// Without this script the page is the same, as of when it was opened.
+const part = document.querySelector("[data-live]");
+
+if (part) {
+  const mark = document.querySelector(".live");
+  let isFetching = false;
+  let isStale = false;
+
+  const isInUse = () =>
+    part.contains(document.activeElement) && document.activeElement.matches("input, textarea, select") ||
+    part.querySelector(".actions details[open]") !== null;
+
+  const opened = () => new Set([...part.querySelectorAll("details[open][id]")].map(({ id }) => id));
+
+  async function refresh() {
+    if (isFetching || isInUse()) {
+      isStale = true;
+      return;
+    }
+    isFetching = true;
+    isStale = false;
+    try {
+      const answer = await fetch(location.href, { credentials: "same-origin" });
+      if (!answer.ok) {
+        source.close();
+        if (answer.status === 404 || answer.status === 401) location.reload();
+        return;
+      }
+      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("[data-live]");
+      const open = opened();
+      if (fresh === null || isInUse()) {
+        isStale = fresh !== null;
+        return;
+      }
+      for (const details of fresh.querySelectorAll("details[id]")) details.open = open.has(details.id);
+      part.replaceChildren(...fresh.childNodes);
+    } finally {
+      isFetching = false;
+      if (isStale && !isInUse()) setTimeout(refresh, 250);
+    }
+  }
+
+  const source = new EventSource(part.dataset.live);
+  source.addEventListener("open", () => { if (mark) mark.hidden = false; });
+  source.addEventListener("error", () => { if (mark) mark.hidden = true; });
+  source.addEventListener("change", refresh);
+  source.addEventListener("end", () => { source.close(); if (mark) mark.hidden = true; });
+  part.addEventListener("focusout", () => { if (isStale) setTimeout(refresh, 50); });
+  part.addEventListener("toggle", () => { if (isStale) setTimeout(refresh, 50); }, true);
+}

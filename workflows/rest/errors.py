@@ -1,0 +1,102 @@
+"""What the API tells of each error: the one place that maps an engine's refusals to HTTP.
+
+    404  10200 workflow.not_found      10400 instance.not_found    7003 no such path
+    409  10405 instance.already_exists 10406 instance.cannot_…
+    400  10407 what can't be read or can't be meant                413  10413 payload
+    429  10429 too much at once        401, 403  10000 tokens      500  10001 all else
+
+Messages begin with the model's own word for the error, so that a person can look it up.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from starlette.exceptions import HTTPException
+
+from envelope.errors import (
+    ApiError,
+    BodyTooLarge,
+    BodyTooSlow,
+    BodyUnreadable,
+    Busy,
+    MethodRefused,
+    UnknownRoute,
+    ValueRefused,
+)
+from workflows.errors import InstanceNotFound, StoreError, WorkflowError, WorkflowNotFound
+
+RETRY_AFTER_S: Final = 1
+
+
+class Refusal(ApiError):
+    """An answer of this API, with codes of its own."""
+
+    def __init__(self, status: int, code: int, message: str, *, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message, headers=headers)
+        self.status, self.code = status, code  # type: ignore[misc]  # of this answer, where others have one a class
+
+
+STORE_TOLD: Final[Mapping[str, str]] = {
+    "store.busy": "the store is in use by another program; try again in a few seconds",
+    "store.full": "the disk of the store is full; what was asked for was not done",
+    "store.damaged": "the store can't be read; the server's log says how to restore it",
+}
+"""What a client may know of the store's troubles: never where it lies."""
+
+
+def translate(error: Exception) -> ApiError:
+    match error:
+        case WorkflowNotFound():
+            return Refusal(404, 10200, f"workflow.not_found: {error.why}")
+        case InstanceNotFound():
+            return Refusal(404, 10400, "workflows.api.error.instance.not_found: there is no such instance")
+        case StoreError():
+            told = STORE_TOLD.get(error.code, "the store failed; the server's log has the reason")
+            return Refusal(500, 10001, f"workflows.api.error.internal_server: {told}")
+        case WorkflowError():
+            return translate_refusal(error)
+        case BodyUnreadable() | ValueRefused():
+            return Refusal(400, 10407, f"body: {error.message}")
+        case BodyTooLarge():
+            return Refusal(413, 10413, f"payload.too_large: {error.message}", headers=error.headers)
+        case BodyTooSlow():
+            return Refusal(408, 10407, f"body: {error.message}", headers=error.headers)
+        case Busy():
+            return too_many("too many large requests at once")
+        case ApiError():
+            return error
+        case HTTPException(status_code=404):
+            return UnknownRoute()
+        case HTTPException(status_code=405):
+            return MethodRefused((error.headers or {}).get("Allow", "another method"))
+        case HTTPException():
+            return Refusal(400, 10407, f"body: {error.detail}")
+        case _:
+            return Refusal(500, 10001, "workflows.api.error.internal_server: the server's log has the reason")
+
+
+def translate_refusal(error: WorkflowError) -> ApiError:
+    message = f"{error.code}: {error.why}" if error.why else error.code
+    match error.code:
+        case "instance.already_exists":
+            return Refusal(409, 10405, message)
+        case "payload.too_large":
+            return Refusal(413, 10413, message)
+        case "rate.limited" | "queue.full" | "too_many":
+            return too_many(message)
+        case code if code.startswith("instance.cannot_"):
+            return Refusal(409, 10406, message)
+        case _:
+            return Refusal(400, 10407, message)
+
+
+def too_many(message: str) -> ApiError:
+    return Refusal(429, 10429, message, headers={"retry-after": str(RETRY_AFTER_S)})
+
+
+def unknown_workflow(name: str) -> ApiError:
+    return translate(WorkflowNotFound(name))
+
+
+def unknown_instance(workflow: str, instance: str) -> ApiError:
+    return translate(InstanceNotFound(workflow, instance))
