@@ -76,11 +76,9 @@ def judge(health: Health, before: Health, *, p99_factor: float, errors_share: fl
     return Verdict.WELL
 
 
-def look(state: GuardState, health: Health, limits: Limits = Limits()) -> GuardState:  # noqa: B008  # frozen
+def look(state: GuardState, health: Health, limits: Limits = Limits()) -> GuardState:  # frozen
     """The state after one more look."""
-    stop = judge(
-        health, state.before, p99_factor=limits.stop_p99_factor, errors_share=limits.stop_errors_share
-    )
+    stop = judge(health, state.before, p99_factor=limits.stop_p99_factor, errors_share=limits.stop_errors_share)
     if stop in (Verdict.SLOW, Verdict.FAILING) and state.share <= LEAST_SHARE:
         return replace(state, share=0.0, verdict=stop, stop_reason=tell(stop, health, state.before))
     verdict = judge(

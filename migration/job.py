@@ -47,7 +47,7 @@ class Migration(Workflow):
             await asyncio.to_thread(pacer.begin)
             chunks = [Chunk(**each) for each in await step.do("plan", STEP, lambda: [asdict(c) for c in mover.plan()])]
             await self._collect(step, chunks)
-            await step.do("begin writing", STEP, done(mover.begin_writing))
+            await step.do("begin writing", STEP, piece(mover.begin_writing))
             for partition in range(PARTITIONS):
                 await step.do(f"write {partition:02x}", STEP, piece(mover.write, partition, pacer))
             changed: list[int] = await step.do("changed sites", STEP, mover.changed_sites)
@@ -70,8 +70,9 @@ class Migration(Workflow):
             for chunk in chunks:
                 group.create_task(collect(chunk))
 
-    async def _collect_one(self, chunk: Chunk) -> None:
+    async def _collect_one(self, chunk: Chunk) -> int:
         await self.work.collect(chunk)
+        return chunk.number
 
     def _revisit(self, site_nos: list[int]) -> None:
         for site_no in site_nos:
@@ -88,10 +89,6 @@ def piece(work: Callable[..., None], *arguments: object) -> Callable[[], None]:
             raise NonRetryableError(str(error)) from error
 
     return run
-
-
-def done(work: Callable[[], None]) -> Callable[[], None]:
-    return piece(work)
 
 
 def migration_workflow(work: Work) -> type[Migration]:

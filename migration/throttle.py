@@ -31,7 +31,7 @@ class Throttle:
     def __init__(self, now_s: float) -> None:
         self._free_at_s = now_s
 
-    def wait_s(self, pace: Pace, *, rows_count: int, bytes_count: int, now_s: float) -> float:
+    def wait_s(self, pace: Pace, *, rows_count: float, bytes_count: float, now_s: float) -> float:
         """After a batch of that size: how long until the pace allows the next one."""
         cost_s = max(
             rows_count / pace.deployments if pace.deployments else 0.0,

@@ -10,7 +10,16 @@ from typing import Final
 
 OWN_NAMES: Final = frozenset(
     {
-        "kv", "blobs", "uploads", "bundles", "secrets", "metrics", "workflows", "migration", "control.lock", "blobs.lock",
+        "kv",
+        "blobs",
+        "uploads",
+        "bundles",
+        "secrets",
+        "metrics",
+        "workflows",
+        "migration",
+        "control.lock",
+        "blobs.lock",
         "lost+found",
     }  # fmt: skip
 )

@@ -122,7 +122,9 @@ async def opened_job(it: OpenedStore, options: MigrationOptions) -> AsyncIterato
 
 
 @contextmanager
-def collecting_processes(folder: DataFolder, options: MigrationOptions) -> Iterator[Callable[[Chunk], "asyncio.Future[None]"]]:
+def collecting_processes(
+    folder: DataFolder, options: MigrationOptions
+) -> Iterator[Callable[[Chunk], "asyncio.Future[None]"]]:
     """Processes of their own, since hashing keeps an interpreter busy; begun anew rather than forked, since a store
     doesn't survive a fork."""
     context = multiprocessing.get_context("spawn")

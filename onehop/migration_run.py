@@ -1,0 +1,80 @@
+"""Runs a migration job to its end, in this process, and tells how far it is."""
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from migration.job import WORKFLOW_NAME
+from migration.pacing import Pacer
+from migration.progress import Progress, State, read_progress
+from onehop.errors import CommandFailed
+from onehop.migration_parts import MigrationOptions, only_job, opened_job, unfinished_job
+from onehop.opened_store import OpenedStore
+from workflows import InstanceHandle, InstanceNotFound, StepError, WorkflowError
+from workflows.engine import Engine
+
+LOOK_S = 0.2
+JOB_ID_BYTES = 4
+
+
+class MigrationEnded(CommandFailed):
+    """The job has ended without having come to its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a watcher is shown."""
+
+    progress: Progress
+    pacer: Pacer
+
+
+def run_job(it: OpenedStore, options: MigrationOptions, on_look: Callable[[Seen], None]) -> Progress:
+    """A new job, or the rest of one that was cut short. Raises JobUnderWay, MigrationEnded."""
+    unfinished = unfinished_job(it)
+    job = unfinished.job if unfinished is not None else secrets.token_hex(JOB_ID_BYTES)
+    with only_job(it.folder, job):
+        return asyncio.run(run_to_the_end(it, options, job, on_look))
+
+
+async def run_to_the_end(
+    it: OpenedStore, options: MigrationOptions, job: str, on_look: Callable[[Seen], None]
+) -> Progress:
+    async with opened_job(it, options) as (engine, pacer):
+        handle = await instance_of(engine, job)
+        ended = asyncio.create_task(handle.result())
+        while not ended.done():
+            await asyncio.wait({ended}, timeout=LOOK_S)
+            progress = last_progress(it, job)
+            if progress is not None:
+                on_look(Seen(progress, pacer))
+    progress = last_progress(it, job)
+    error = ended.exception()
+    if isinstance(error, StepError | WorkflowError):
+        raise MigrationEnded(
+            f"job {job}: {(progress.reason if progress else '') or error}; 'onehop migrate run' begins again where it "
+            "makes sense"
+        )
+    if error is not None:
+        raise error
+    assert progress is not None, "a job that has ended well has begun"
+    return progress
+
+
+async def instance_of(engine: Engine, job: str) -> InstanceHandle:
+    """The job's instance, made if it isn't there. What was begun before a crash is resumed by the engine itself."""
+    try:
+        return await engine.get(WORKFLOW_NAME, job)
+    except InstanceNotFound:
+        return await engine.create(WORKFLOW_NAME, id=job)
+
+
+def last_progress(it: OpenedStore, job: str) -> Progress | None:
+    with it.store.read() as snapshot:
+        progress = read_progress(snapshot)
+    return progress if progress is not None and progress.job == job else None
+
+
+def is_done(progress: Progress) -> bool:
+    return progress.state is State.COMPLETE
