@@ -99,6 +99,6 @@ def look(state: GuardState, health: Health, limits: Limits = Limits()) -> GuardS
 def tell(verdict: Verdict, health: Health, before: Health) -> str:
     p99, p99_before = (f"{each * 1e3:.1f} ms" if each is not None else "none" for each in (health.p99_s, before.p99_s))
     return (
-        f"{verdict}: p99 {p99} (before {p99_before}), {health.errors_share:.2%} errors (before {before.errors_share:.2%}) "
-        f"at {LEAST_SHARE:.0%} of the pace"
+        f"{verdict}: p99 {p99} (before {p99_before}), {health.errors_share:.2%} errors "
+        f"(before {before.errors_share:.2%}) at {LEAST_SHARE:.0%} of the pace"
     )

@@ -9,9 +9,10 @@ each piece knows from the store how far it had come.
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, ClassVar, Final
 
-from migration.move import Chunk, KeysChanged, Mover
+from migration.move import PHASES, Chunk, KeysChanged, Mover
 from migration.pacing import Pacer, Stopped
 from migration.progress import State
 from migration.runs import PARTITIONS
@@ -25,12 +26,14 @@ REVISITS_A_STEP: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What the workflow drives. `collect` does a chunk wherever it likes; `parallel` of them run at once."""
+    """What the workflow drives. `collect` does a chunk wherever it likes, and tells its filters; `parallel` of them run at once. `sites` are
+    those that a job that begins is for, None: all."""
 
     mover: Mover
     pacer: Pacer
-    collect: Callable[[Chunk], Awaitable[None]]
+    collect: Callable[[Chunk], Awaitable[int]]
     parallel: int
+    sites: frozenset[int] | None
 
 
 class Migration(Workflow):
@@ -43,7 +46,7 @@ class Migration(Workflow):
     async def run(self, event: WorkflowEvent, step: WorkflowStep) -> dict[str, Any]:
         mover, pacer = self.work.mover, self.work.pacer
         try:
-            await step.do("begin", STEP, lambda: asdict(mover.begin(event.instance_id)))
+            await step.do("begin", STEP, lambda: asdict(mover.begin(event.instance_id, self.work.sites)))
             await asyncio.to_thread(pacer.begin)
             chunks = [Chunk(**each) for each in await step.do("plan", STEP, lambda: [asdict(c) for c in mover.plan()])]
             await self._collect(step, chunks)
@@ -64,27 +67,31 @@ class Migration(Workflow):
 
         async def collect(chunk: Chunk) -> None:
             async with room:
-                await step.do(f"collect {chunk.number}", STEP, lambda: self._collect_one(chunk))
+                callback: Callable[[], Any] = partial(self._collect_one, chunk)
+                await step.do(f"collect {chunk.number}", STEP, callback)
 
         async with asyncio.TaskGroup() as group:
             for chunk in chunks:
                 group.create_task(collect(chunk))
 
     async def _collect_one(self, chunk: Chunk) -> int:
-        await self.work.collect(chunk)
-        return chunk.number
+        """Its filters count towards the pace as those do that are written: each of the two phases is half the work."""
+        filters_count = await self.work.collect(chunk)
+        wait = piece(self.work.pacer.after_batch, rows_count=filters_count / PHASES, bytes_count=0)
+        await asyncio.to_thread(wait)
+        return filters_count
 
     def _revisit(self, site_nos: list[int]) -> None:
         for site_no in site_nos:
             self.work.mover.revisit(site_no, self.work.pacer)
 
 
-def piece(work: Callable[..., None], *arguments: object) -> Callable[[], None]:
+def piece(work: Callable[..., None], *arguments: object, **named: object) -> Callable[[], None]:
     """A step's callback whose refusals aren't tried again: they are the operator's to lift."""
 
     def run() -> None:
         try:
-            work(*arguments)
+            work(*arguments, **named)
         except (Stopped, KeysChanged) as error:
             raise NonRetryableError(str(error)) from error
 

@@ -31,6 +31,8 @@ from router.site_names import SiteNames
 CHUNK_TABLE_BYTES: Final = 24 * 1024 * 1024
 """Some 160,000 filters, 13 MB of rows: what a collecting process holds at a time, beside the table that it reads."""
 CHUNK_SITES_MAX: Final = 20_000
+SITES_KEY: Final = b"migration_sites"
+"""In META: the numbers of the sites that the job is for; absent where it is for all."""
 PHASES: Final = 2
 """Each deployment is collected and written: either costs half of its share of the pace."""
 
@@ -50,25 +52,26 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Mover:
-    """Everything that the pieces work with. `folder` is for the runs; `sites` None is all of them."""
+    """Everything that the pieces work with. `folder` is for the runs."""
 
     store: Store
     read_keys: Callable[[], KeyRing]
     names: SiteNames
     folder: Path
     now_s: Callable[[], float]
-    sites: frozenset[int] | None = None
 
     # -- beginning and ending ------------------------------------------------------------------------------------
 
-    def begin(self, job: str) -> Progress:
-        """The progress of this job: what it has come to, or a new one. Raises KeysChanged."""
+    def begin(self, job: str, sites: frozenset[int] | None) -> Progress:
+        """The progress of this job: what it has come to, or a new one, for these sites or (None) all. Raises
+        KeysChanged."""
         with self.store.write() as transaction:
             progress = read_progress(transaction)
             if progress is not None and progress.job == job:
                 return progress
             keys = self._one_key(transaction, None)
             drop_failures(transaction)
+            put_wanted_sites(transaction, sites)
             progress = Progress(
                 job=job, state=State.COLLECTING, key_id=keys.current.id, feed_seq=last_seq(transaction),
                 started_s=self.now_s(),
@@ -89,20 +92,23 @@ class Mover:
 
     def plan(self) -> list[Chunk]:
         with self.store.read() as snapshot:
-            return plan_chunks([(no, size) for no, size in table_sizes(snapshot) if self._includes(no)])
+            wanted = read_wanted_sites(snapshot)
+            return plan_chunks([(no, size) for no, size in table_sizes(snapshot) if wanted is None or no in wanted])
 
-    def collect(self, chunk: Chunk) -> None:
-        """Raises KeysChanged, OSError, StoreError."""
+    def collect(self, chunk: Chunk) -> int:
+        """How many filters it read; none if that was done before. Raises KeysChanged, OSError, StoreError."""
         runs = RunBuilder()
         with self.store.read() as snapshot:
             progress = need_progress(snapshot)
             if chunk.number in progress.chunks_done and self._run_of(chunk).exists():
-                return
+                return 0
             keys = self._one_key(snapshot, progress.key_id)
-            site_nos = [no for no, _ in table_sizes(snapshot, chunk) if self._includes(no)]
+            wanted = read_wanted_sites(snapshot)
+            site_nos = [no for no, _ in table_sizes(snapshot, chunk) if wanted is None or no in wanted]
             collection = Collector(snapshot, keys, self.names).collect(site_nos, runs)
         runs.write(self._run_of(chunk))
         self._note_collected(chunk, collection)
+        return collection.filters_count
 
     def write(self, partition: int, pacer: Pacer) -> None:
         """Raises KeysChanged, RunDamaged, StoreFull, StoreError, Stopped."""
@@ -121,7 +127,8 @@ class Mover:
                 changes = changes.read_on(transaction)
                 written = write_rows(transaction, batch, changes)
                 at += len(batch)
-                note_written(transaction, replace(progress, partition=partition, row=at), written, keys)
+                progress = replace(progress, partition=partition, row=at, guard=pacer.told())
+                note_written(transaction, progress, written, keys)
             pacer.after_batch(rows_count=len(batch) / PHASES, bytes_count=written.bytes_count)
         self._advance(lambda _, progress: replace(progress, partition=partition + 1, row=0))
 
@@ -134,8 +141,9 @@ class Mover:
             progress = need_progress(snapshot)
             changes = Changes(progress.feed_seq).read_on(snapshot)
             candidates = [no for no, _ in table_sizes(snapshot)] if changes.everything else sorted(changes.site_nos)
+            wanted = read_wanted_sites(snapshot)
         self._advance(lambda _, progress: replace(progress, state=State.REVISITING))
-        return [no for no in candidates if self._includes(no)]
+        return [no for no in candidates if wanted is None or no in wanted]
 
     def revisit(self, site_no: int, pacer: Pacer) -> None:
         """One site whole, in one transaction that also reads its table. Raises KeysChanged, StoreFull, StoreError."""
@@ -153,9 +161,6 @@ class Mover:
         pacer.after_batch(rows_count=collection.filters_count, bytes_count=written.bytes_count)
 
     # -- what they share -----------------------------------------------------------------------------------------
-
-    def _includes(self, site_no: int) -> bool:
-        return self.sites is None or site_no in self.sites
 
     def _run_of(self, chunk: Chunk) -> Path:
         return self.folder / f"{chunk.number:06d}{SUFFIX}"
@@ -188,6 +193,18 @@ class Mover:
             progress = step(transaction, need_progress(transaction))
             put_progress(transaction, progress)
         return progress
+
+
+def put_wanted_sites(transaction: Transaction, sites: frozenset[int] | None) -> None:
+    if sites is None:
+        transaction.delete(Database.META, SITES_KEY)
+    else:
+        transaction.put(Database.META, SITES_KEY, b"".join(SITE_NO.pack(each) for each in sorted(sites)))
+
+
+def read_wanted_sites(snapshot: Snapshot) -> frozenset[int] | None:
+    value = snapshot.get(Database.META, SITES_KEY)
+    return None if value is None else frozenset(each for (each,) in SITE_NO.iter_unpack(value))
 
 
 def need_progress(snapshot: Snapshot) -> Progress:

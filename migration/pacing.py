@@ -1,6 +1,6 @@
 """Between two batches: waits as long as the pace, the guard, a pause and the quiet hours want, and no longer.
 
-All of them are looked at anew each time, so that what an operator changes while a job runs holds from the next batch on.
+All of them are looked at anew each time, so that what an operator changes while a job runs holds from the next batch.
 """
 
 import threading
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, time
 from typing import Final, Self
 
-from migration.guard import UNBOUNDED_PER_S, GuardState, Health, Limits, Verdict, look
+from migration.guard import UNBOUNDED_PER_S, GuardState, Health, Limits, look
 from migration.progress import Control, read_control
 from migration.throttle import Pace, Throttle
 from router.event_log import event_log
@@ -65,6 +65,7 @@ class Pacer:
     waiting_for: str = ""
     guard: GuardState | None = None
     _throttle: Throttle | None = None
+    _turn: threading.Lock = field(default_factory=threading.Lock)
     _looked_at_s: float = 0.0
 
     def begin(self) -> None:
@@ -88,7 +89,11 @@ class Pacer:
         return self.pace(self._control()).batch_rows(BATCH_ROWS_MAX, BATCH_S)
 
     def after_batch(self, *, rows_count: float, bytes_count: float) -> None:
-        """Returns when the next batch may begin. Raises Stopped."""
+        """Returns when the next batch may begin; several at once wait for each other. Raises Stopped."""
+        with self._turn:
+            self._await_turn(rows_count, bytes_count)
+
+    def _await_turn(self, rows_count: float, bytes_count: float) -> None:
         assert self._throttle is not None, "begun before its first batch"
         control = self._control()
         while control.is_paused or not self._is_in_hours():
@@ -126,8 +131,12 @@ class Pacer:
         if self.guard.stop_reason:
             raise Stopped(self.guard.stop_reason)
 
-    def verdict(self) -> Verdict:
-        return self.guard.verdict if self.guard is not None else Verdict.UNTOLD
+    def told(self) -> str:
+        """What the job waits for, and how visitors fare."""
+        if self.guard is None:
+            return self.waiting_for or "off"
+        share = "" if self.guard.share >= 1.0 else f", at {self.guard.share:.0%} of the pace"
+        return self.waiting_for or f"{self.guard.verdict}{share}"
 
     def _is_in_hours(self) -> bool:
         return self.hours is None or self.hours.include(self.local_now().time())

@@ -35,7 +35,9 @@ class State(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Progress:
     """`feed_seq` is where the feed stood when the job began: a site that the feed names since then has changed.
-    `key_id` is the hash key that the routes are made with. Times are Unix seconds."""
+    `key_id` is the hash key that the routes are made with; `guard` says in words how visitors fare. Times are Unix
+    seconds.
+    """
 
     job: str
     state: State
@@ -52,6 +54,7 @@ class Progress:
     chunks_done: tuple[int, ...] = ()
     partition: int = 0
     row: int = 0
+    guard: str = ""
     reason: str = ""
     skipped_by_reason: dict[str, int] = field(default_factory=dict)
 

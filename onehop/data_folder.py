@@ -8,21 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-OWN_NAMES: Final = frozenset(
-    {
-        "kv",
-        "blobs",
-        "uploads",
-        "bundles",
-        "secrets",
-        "metrics",
-        "workflows",
-        "migration",
-        "control.lock",
-        "blobs.lock",
-        "lost+found",
-    }  # fmt: skip
-)
+OWN_FOLDERS: Final = ("kv", "blobs", "uploads", "bundles", "secrets", "metrics", "workflows", "migration")
+OWN_NAMES: Final = frozenset({*OWN_FOLDERS, "control.lock", "blobs.lock", "lost+found"})
 
 
 class DataFolderRefused(Exception):

@@ -35,6 +35,9 @@ LEASE_MS: Final = 3_000
 NICENESS: Final = 10
 
 
+Collect = Callable[[Chunk], "asyncio.Future[int]"]
+
+
 class JobUnderWay(CommandFailed):
     """Another process migrates this data folder."""
 
@@ -89,14 +92,13 @@ class WatchedHealth:
         return Health(passed.requests_count, passed.errors_count, passed.request_seconds().quantile(0.99))
 
 
-def mover_of(it: OpenedStore, sites: frozenset[int] | None) -> Mover:
+def mover_of(it: OpenedStore) -> Mover:
     return Mover(
         store=it.store,
         read_keys=lambda: read_key_ring(it.folder.route_keys),
         names=it.names,
         folder=it.folder.migration / "runs",
         now_s=time.time,
-        sites=sites,
     )
 
 
@@ -111,34 +113,32 @@ def pacer_of(it: OpenedStore, options: MigrationOptions) -> Pacer:
 
 
 @asynccontextmanager
-async def opened_job(it: OpenedStore, options: MigrationOptions) -> AsyncIterator[tuple[Engine, Pacer]]:
+async def opened_job(it: OpenedStore, options: MigrationOptions) -> AsyncIterator[Engine]:
     """The engine that runs migrations of this folder, until the block ends."""
-    mover, pacer = mover_of(it, options.sites), pacer_of(it, options)
+    mover, pacer = mover_of(it), pacer_of(it, options)
     with collecting_processes(it.folder, options) as collect:
-        work = Work(mover=mover, pacer=pacer, collect=collect, parallel=options.parallel)
+        work = Work(mover=mover, pacer=pacer, collect=collect, parallel=options.parallel, sites=options.sites)
         timing = Timing(lease_ms=LEASE_MS, heartbeat_ms=LEASE_MS // 3)
         async with open_engine(it.folder.workflow_store, [migration_workflow(work)], timing=timing) as engine:
-            yield engine, pacer
+            yield engine
 
 
 @contextmanager
-def collecting_processes(
-    folder: DataFolder, options: MigrationOptions
-) -> Iterator[Callable[[Chunk], "asyncio.Future[None]"]]:
+def collecting_processes(folder: DataFolder, options: MigrationOptions) -> Iterator[Collect]:
     """Processes of their own, since hashing keeps an interpreter busy; begun anew rather than forked, since a store
     doesn't survive a fork."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(options.parallel, mp_context=context, initializer=os.nice, initargs=(NICENESS,)) as pool:
 
-        def collect(chunk: Chunk) -> "asyncio.Future[None]":
-            return asyncio.get_running_loop().run_in_executor(pool, collect_chunk, folder, options.sites, chunk)
+        def collect(chunk: Chunk) -> "asyncio.Future[int]":
+            return asyncio.get_running_loop().run_in_executor(pool, collect_chunk, folder, chunk)
 
         yield collect
 
 
-def collect_chunk(folder: DataFolder, sites: frozenset[int] | None, chunk: Chunk) -> None:
+def collect_chunk(folder: DataFolder, chunk: Chunk) -> int:
     with opened(folder) as it:
-        mover_of(it, sites).collect(chunk)
+        return mover_of(it).collect(chunk)
 
 
 __all__ = ["JobUnderWay", "Migration", "MigrationOptions", "only_job", "opened_job", "unfinished_job"]

@@ -3,14 +3,13 @@
 import asyncio
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from migration.job import WORKFLOW_NAME
-from migration.pacing import Pacer
 from migration.progress import Progress, State, read_progress
 from onehop.errors import CommandFailed
 from onehop.migration_parts import MigrationOptions, only_job, opened_job, unfinished_job
 from onehop.opened_store import OpenedStore
+from onehop.output import Watcher
 from workflows import InstanceHandle, InstanceNotFound, StepError, WorkflowError
 from workflows.engine import Engine
 
@@ -22,15 +21,24 @@ class MigrationEnded(CommandFailed):
     """The job has ended without having come to its end."""
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What a watcher is shown."""
+class JobWatch:
+    """Feeds a progress bar from what the store says."""
 
-    progress: Progress
-    pacer: Pacer
+    def __init__(self, watcher: Watcher) -> None:
+        self._watcher = watcher
+        self._stage: State | None = None
+        self._shown = 0
+
+    def look(self, progress: Progress) -> None:
+        if progress.state is not self._stage:
+            self._stage, self._shown = progress.state, 0
+            self._watcher.begin(progress.state.value, progress.total or None)
+        count = progress.collected if progress.state is State.COLLECTING else progress.done
+        self._watcher.advance(max(0, count - self._shown))
+        self._shown = max(count, self._shown)
 
 
-def run_job(it: OpenedStore, options: MigrationOptions, on_look: Callable[[Seen], None]) -> Progress:
+def run_job(it: OpenedStore, options: MigrationOptions, on_look: Callable[[Progress], None]) -> Progress:
     """A new job, or the rest of one that was cut short. Raises JobUnderWay, MigrationEnded."""
     unfinished = unfinished_job(it)
     job = unfinished.job if unfinished is not None else secrets.token_hex(JOB_ID_BYTES)
@@ -39,23 +47,21 @@ def run_job(it: OpenedStore, options: MigrationOptions, on_look: Callable[[Seen]
 
 
 async def run_to_the_end(
-    it: OpenedStore, options: MigrationOptions, job: str, on_look: Callable[[Seen], None]
+    it: OpenedStore, options: MigrationOptions, job: str, on_look: Callable[[Progress], None]
 ) -> Progress:
-    async with opened_job(it, options) as (engine, pacer):
+    async with opened_job(it, options) as engine:
         handle = await instance_of(engine, job)
         ended = asyncio.create_task(handle.result())
         while not ended.done():
             await asyncio.wait({ended}, timeout=LOOK_S)
             progress = last_progress(it, job)
             if progress is not None:
-                on_look(Seen(progress, pacer))
+                on_look(progress)
     progress = last_progress(it, job)
     error = ended.exception()
     if isinstance(error, StepError | WorkflowError):
-        raise MigrationEnded(
-            f"job {job}: {(progress.reason if progress else '') or error}; 'onehop migrate run' begins again where it "
-            "makes sense"
-        )
+        reason = progress.reason if progress is not None and progress.reason else str(error)
+        raise MigrationEnded(f"job {job} has ended: {reason}; what it did stays, 'onehop migrate run' does the rest")
     if error is not None:
         raise error
     assert progress is not None, "a job that has ended well has begun"
@@ -74,7 +80,3 @@ def last_progress(it: OpenedStore, job: str) -> Progress | None:
     with it.store.read() as snapshot:
         progress = read_progress(snapshot)
     return progress if progress is not None and progress.job == job else None
-
-
-def is_done(progress: Progress) -> bool:
-    return progress.state is State.COMPLETE
