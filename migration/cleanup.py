@@ -14,7 +14,7 @@ from router.kv.schema import SITE_NO, Database
 from router.kv.snapshot import Snapshot, Transaction
 from router.legacy_table import TableRefused, parse_table
 from router.policy import Policy
-from router.records import encode_record
+from router.records import Site, encode_record
 from router.site_names import SiteNames
 
 
@@ -47,7 +47,7 @@ def refusal(snapshot: Snapshot, policy: Policy, site_no: int) -> str | None:
 
 def drop_table_of(
     transaction: Transaction, keys: KeyRing, names: SiteNames, policy: Policy, site_no: int,
-    *, export: Callable[[Snapshot, str, bytes], None],
+    *, export: Callable[[Snapshot, Site, bytes], None],
 ) -> Dropped:  # fmt: skip
     """`export` has kept the table and what it leads to, durably, when it returns. Raises CleanupRefused, OSError."""
     reason = refusal(transaction, policy, site_no)
@@ -55,10 +55,12 @@ def drop_table_of(
         raise CleanupRefused(reason)
     verified = Verifier(transaction, keys, names).verify(site_no)
     site, table = read_site(transaction, site_no), transaction.get(Database.LEGACY_TABLES, SITE_NO.pack(site_no))
-    assert site is not None and table is not None and verified is not None, "a refusal would have said so"
+    assert site is not None, "a refusal would have said so"
+    assert table is not None, "or this"
+    assert verified is not None, "which has a table"
     if not verified.is_sound:
         raise CleanupRefused("its routes have changed since it verified; run 'onehop migrate verify'")
-    export(transaction, site.name, table)
+    export(transaction, site, table)
     hashes = script_hashes(table)
     for script_hash in hashes:
         transaction.delete(Database.PIPELINES, script_hash.encode("ascii"))

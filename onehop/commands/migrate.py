@@ -13,6 +13,7 @@ from migration.failures import Failure, read_failures
 from migration.pacing import Hours
 from migration.plan import plan_migration
 from migration.progress import Control, Progress, put_control, read_control, read_progress
+from onehop.commands.migrate_finish import cleanup, verify
 from onehop.commands.options import AsJson, Data
 from onehop.errors import CommandFailed
 from onehop.migration_parts import MigrationOptions
@@ -239,3 +240,7 @@ def parsed_hours(text: str | None) -> Hours | None:
         return Hours.parse(text) if text is not None else None
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+
+
+app.command("verify")(verify)
+app.command("cleanup")(cleanup)
