@@ -26,8 +26,8 @@ REVISITS_A_STEP: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What the workflow drives. `collect` does a chunk wherever it likes, and tells how many filters it read; `parallel`
-    of them run at once. `sites` are those that a job that begins is for, None: all."""
+    """What the workflow drives. `collect` does a chunk wherever it likes, and tells how many filters it read;
+    `parallel` of them run at once. `sites` are those that a job that begins is for, None: all."""
 
     mover: Mover
     pacer: Pacer

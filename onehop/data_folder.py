@@ -59,6 +59,10 @@ class DataFolder:
         return self.root / "migration"
 
     @property
+    def samples(self) -> Path:
+        return self.migration / "samples.jsonl"
+
+    @property
     def admin_token(self) -> Path:
         return self.secrets / "admin-token"
 

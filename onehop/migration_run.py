@@ -1,13 +1,17 @@
 """Runs a migration job to its end, in this process, and tells how far it is."""
 
 import asyncio
+import dataclasses
 import secrets
+import time
 from collections.abc import Callable
 
 from migration.job import WORKFLOW_NAME
 from migration.progress import Progress, State, read_progress
+from migration.samples import Sample, SampleLog
+from onehop.data_folder import DataFolder
 from onehop.errors import CommandFailed
-from onehop.migration_parts import MigrationOptions, only_job, opened_job, unfinished_job
+from onehop.migration_parts import MigrationOptions, WatchedHealth, only_job, opened_job, unfinished_job
 from onehop.opened_store import OpenedStore
 from onehop.output import Watcher
 from workflows import InstanceHandle, InstanceNotFound, StepError, WorkflowError
@@ -22,14 +26,34 @@ class MigrationEnded(CommandFailed):
 
 
 class JobWatch:
-    """Feeds a progress bar from what the store says."""
+    """Feeds a progress bar, and the log that the report is made from, with what the store and the edges say."""
 
-    def __init__(self, watcher: Watcher) -> None:
+    def __init__(self, folder: DataFolder, watcher: Watcher) -> None:
         self._watcher = watcher
+        self._health = WatchedHealth(folder.metrics)
+        self._log = SampleLog(folder.samples)
         self._stage: State | None = None
+        self._guard = ""
         self._shown = 0
 
     def look(self, progress: Progress) -> None:
+        self._show(progress)
+        now_s = time.time()
+        has_changed = progress.guard != self._guard
+        if not has_changed and not self._log.is_due(now_s):
+            return
+        self._guard = progress.guard
+        health = self._health()
+        sample = Sample(
+            job=progress.job, at_s=now_s, stage=progress.state.value, done=progress.done, total=progress.total,
+            requests=health.requests_count, errors=health.errors_count,
+            p99_ms=health.p99_s * 1e3 if health.p99_s is not None else None,
+        )  # fmt: skip
+        self._log.add(sample)
+        if has_changed:
+            self._log.add(dataclasses.replace(sample, event=f"guard: {progress.guard}"))
+
+    def _show(self, progress: Progress) -> None:
         if progress.state is not self._stage:
             self._stage, self._shown = progress.state, 0
             self._watcher.begin(progress.state.value, progress.total or None)

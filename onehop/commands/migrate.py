@@ -14,6 +14,7 @@ from migration.pacing import Hours
 from migration.plan import plan_migration
 from migration.progress import Control, Progress, put_control, read_control, read_progress
 from onehop.commands.migrate_finish import cleanup, verify
+from onehop.commands.migrate_rollout import report, rollout
 from onehop.commands.options import AsJson, Data
 from onehop.errors import CommandFailed
 from onehop.migration_parts import MigrationOptions
@@ -92,7 +93,7 @@ def retry(parallel: Parallel = 1, guard: Guard = True, data: Data = None, as_jso
 
 def migrate(it: OpenedStore, options: MigrationOptions, *, as_json: bool) -> None:
     with watched() as watcher:
-        progress = run_job(it, options, JobWatch(watcher).look)
+        progress = run_job(it, options, JobWatch(it.folder, watcher).look)
     with it.store.read() as snapshot:
         control = read_control(snapshot)
     show(progress, control, as_json=as_json)
@@ -243,4 +244,6 @@ def parsed_hours(text: str | None) -> Hours | None:
 
 
 app.command("verify")(verify)
+app.command("rollout")(rollout)
+app.command("report")(report)
 app.command("cleanup")(cleanup)
