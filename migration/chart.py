@@ -47,11 +47,8 @@ def line_chart(title: str, unit: str, points: Sequence[tuple[float, float]], mar
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         f'aria-label="{escape(title)}" font-family="system-ui,sans-serif" font-size="12">',
         f'<text x="{LEFT}" y="16" font-size="14" font-weight="600" fill="currentColor">{escape(title)}</text>',
-        *(y_tick(top * tick / TICKS, y(top * tick / TICKS), unit) for tick in range(TICKS + 1)),
-        *(
-            x_tick((last_s - first_s) * tick / TICKS, x(first_s + (last_s - first_s) * tick / TICKS))
-            for tick in range(TICKS + 1)
-        ),
+        *(y_tick(value, y(value), unit) for value in even_parts(top)),
+        *(x_tick(seconds, x(first_s + seconds)) for seconds in even_parts(last_s - first_s)),
         *(mark_line(x(mark.at_s), mark.number) for mark in marks),
         f'<polyline points="{path}" fill="none" stroke="#1f5fa8" stroke-width="1.8" stroke-linejoin="round"/>',
         "</svg>",
@@ -59,9 +56,14 @@ def line_chart(title: str, unit: str, points: Sequence[tuple[float, float]], mar
     return "".join(parts)
 
 
+def even_parts(whole: float) -> list[float]:
+    return [whole * tick / TICKS for tick in range(TICKS + 1)]
+
+
 def y_tick(value: float, at: float, unit: str) -> str:
     return (
-        f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at:.1f}" y2="{at:.1f}" stroke="currentColor" stroke-opacity=".15"/>'
+        f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at:.1f}" y2="{at:.1f}" stroke="currentColor" '
+        f'stroke-opacity=".15"/>'
         f'<text x="{LEFT - 6}" y="{at + 4:.1f}" text-anchor="end" fill="currentColor">{short(value)}{unit}</text>'
     )
 
@@ -72,7 +74,8 @@ def x_tick(seconds: float, at: float) -> str:
 
 def mark_line(at: float, number: int) -> str:
     return (
-        f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{TOP - 4}" y2="{HEIGHT - BOTTOM}" stroke="#b4530a" stroke-dasharray="3 3"/>'
+        f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{TOP - 4}" y2="{HEIGHT - BOTTOM}" stroke="#b4530a" '
+        f'stroke-dasharray="3 3"/>'
         f'<text x="{at:.1f}" y="{TOP - 6}" text-anchor="middle" fill="#b4530a">{number}</text>'
     )
 

@@ -1,4 +1,4 @@
-"""A migration on one page: how fast it went, how visitors fared meanwhile, what failed and why, what was rolled out. Pure.
+"""A migration on one page: how fast it went, how visitors fared, what failed and why, what was rolled out. Pure.
 
 The page is whole in itself: no script, no second request, readable in light and dark.
 """
@@ -94,7 +94,8 @@ def failures_part(progress: Progress, failures: Sequence[Failure]) -> str:
         f'<tr><td>{escape(reason)}</td><td class="n">{count:,}</td></tr>' for reason, count in by_reason.most_common()
     )
     rows = "".join(
-        f'<tr><td class="n">{each.site_no}</td><td><code>{escape(each.what)}</code></td><td>{escape(each.reason)}</td></tr>'
+        f'<tr><td class="n">{each.site_no}</td><td><code>{escape(each.what)}</code></td>'
+        f"<td>{escape(each.reason)}</td></tr>"
         for each in failures[:FAILURES_SHOWN]
     )
     more = f"<p>and {progress.failed - FAILURES_SHOWN:,} more</p>" if progress.failed > FAILURES_SHOWN else ""
