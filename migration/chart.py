@@ -28,12 +28,14 @@ class Mark:
     number: int
 
 
-def line_chart(title: str, unit: str, points: Sequence[tuple[float, float]], marks: Sequence[Mark] = ()) -> str:
-    """`points` are (seconds, value), in order of time; seconds count from the first."""
+def line_chart(
+    title: str, unit: str, points: Sequence[tuple[float, float]], marks: Sequence[Mark], span: tuple[float, float]
+) -> str:
+    """`points` are (seconds, value), in order of time; `span` is the first and last second of the axis."""
     if not points:
         return f'<p class="none">{escape(title)}: nothing was measured.</p>'
     points = thinned(points)
-    first_s, last_s = points[0][0], max(points[-1][0], points[0][0] + 1)
+    first_s, last_s = span[0], max(span[1], span[0] + 1)
     top = round_up(max(value for _, value in points))
 
     def x(at_s: float) -> float:

@@ -62,16 +62,19 @@ def counts_table(progress: Progress) -> str:
 
 
 def charts(samples: Sequence[Sample]) -> str:
-    begun_s = samples[0].at_s if samples else 0.0
+    span = (samples[0].at_s, samples[-1].at_s) if samples else (0.0, 0.0)
     events = [sample for sample in samples if sample.event][:EVENTS_SHOWN]
     marks = [Mark(sample.at_s, number) for number, sample in enumerate(events, start=1)]
     latencies = [(sample.at_s, sample.p99_ms) for sample in samples if sample.p99_ms is not None]
     errors = [(sample.at_s, float(sample.errors)) for sample in samples if not sample.event]
-    drawn = [line_chart("p99 of requests", "ms", latencies, marks), line_chart("answers with 5xx", "", errors, marks)]
+    drawn = [
+        line_chart("p99 of requests", "ms", latencies, marks, span),
+        line_chart("answers with 5xx", "", errors, marks, span),
+    ]
     rates = list(rates_of(samples))
     if rates:
-        drawn.insert(0, line_chart("deployments a second", "/s", rates, marks))
-    words = "".join(f"<li>after {sample.at_s - begun_s:.0f} s: {escape(sample.event)}</li>" for sample in events)
+        drawn.insert(0, line_chart("deployments a second", "/s", rates, marks, span))
+    words = "".join(f"<li>after {sample.at_s - span[0]:.0f} s: {escape(sample.event)}</li>" for sample in events)
     return "".join(drawn) + (f"<ol>{words}</ol>" if words else "")
 
 

@@ -18,7 +18,8 @@ LINES_MAX: Final = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One look. `at_s` is Unix time, `done` of `total` filters; `share` of the pace is what the guard left. `event`
+    """One look. `at_s` is Unix time, `done` of `total` filters, each half
+    done once it is collected; `share` of the pace is what the guard left. `event`
     says what happened just then, in words."""
 
     job: str

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from migration.job import WORKFLOW_NAME
+from migration.move import PHASES
 from migration.progress import Progress, State, read_progress
 from migration.samples import Sample, SampleLog
 from onehop.data_folder import DataFolder
@@ -45,7 +46,7 @@ class JobWatch:
         self._guard = progress.guard
         health = self._health()
         sample = Sample(
-            job=progress.job, at_s=now_s, stage=progress.state.value, done=progress.done, total=progress.total,
+            job=progress.job, at_s=now_s, stage=progress.state.value, done=(progress.collected + progress.done) // PHASES, total=progress.total,
             requests=health.requests_count, errors=health.errors_count,
             p99_ms=health.p99_s * 1e3 if health.p99_s is not None else None,
         )  # fmt: skip
