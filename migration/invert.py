@@ -11,7 +11,16 @@ from typing import Any, Final
 
 import orjson
 
-from router.legacy_table import KnownPattern, PatternUnknown, TableRefused, known_pattern, parse_table, shadowed
+from router.legacy_table import (
+    HEAD,
+    TAIL,
+    KnownPattern,
+    PatternUnknown,
+    TableRefused,
+    known_pattern,
+    parse_table,
+    shadowed,
+)
 
 SHOWN_CHARACTERS_MAX: Final = 200
 VERSION: Final = 1
@@ -34,27 +43,41 @@ class NotInverted:
 
 
 def invert_table(table: bytes) -> Iterator[Inverted | NotInverted]:
-    """Every filter once, in the table's order. One in the form of `render_table` is read without building its JSON."""
+    """Every filter once, in the table's order. One in the form of `render_table` is read without building its JSON.
+
+    Of a table whose end is missing, nothing is taken; where it is damaged further in, what stands before the damage.
+    """
     exact_count = 0
-    try:
-        for each in parse_table(table):
-            yield Inverted(each.host, each.script_hash)
-            exact_count += 1
-    except TableRefused as refused:
-        yield from islice(invert_loosely(table, str(refused)), exact_count, None)
+    if table.startswith(HEAD) and table.endswith(TAIL):
+        try:
+            for each in parse_table(table):
+                yield Inverted(each.host, each.script_hash)
+                exact_count += 1
+        except TableRefused as error:
+            refused = str(error)
+        else:
+            return
+    else:
+        refused = "it doesn't begin and end as a table of version 1 does"
+    filters = read_filters(table)
+    if filters is None:
+        yield NotInverted("table", refused)
+    else:
+        yield from islice(invert_loosely(filters), exact_count, None)
 
 
-def invert_loosely(table: bytes, refused: str) -> Iterator[Inverted | NotInverted]:
-    """`refused` says why the table isn't in our own form."""
+def read_filters(table: bytes) -> list[Any] | None:
+    """The filters of a table in whatever JSON; None for what is no table of version 1."""
     try:
         document = orjson.loads(table)
     except orjson.JSONDecodeError:
-        yield NotInverted("table", refused)
-        return
+        return None
     filters = document.get("filters") if isinstance(document, dict) else None
-    if not isinstance(filters, list) or document.get("v") != VERSION:
-        yield NotInverted("table", "it isn't a routing table of version 1")
-        return
+    return filters if isinstance(filters, list) and document.get("v") == VERSION else None
+
+
+def invert_loosely(filters: list[Any]) -> Iterator[Inverted | NotInverted]:
+    """Each by its pattern's shape, and by what patterns stand before it."""
     read = [read_filter(each) for each in filters]
     problems = {at: f"its host is answered by the pattern of filter {by}" for by, at in shadowed_filters(read)}
     seen: dict[str, int] = {}

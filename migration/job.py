@@ -1,6 +1,6 @@
 """A migration as a workflow: which piece of work comes when, which of them were done before a crash, what it came to.
 
-    begin ─▶ plan ─▶ collect 0 … n, some at a time ─▶ write 00 … ff ─▶ revisit ─▶ end
+    begin ─▶ plan ─▶ collect 0 … n, some at a time ─▶ write 0 … m ─▶ revisit ─▶ end
 
 Each piece is a step, so that an instance taken up again after a kill goes on with the piece that was cut short; and
 each piece knows from the store how far it had come.
@@ -15,7 +15,6 @@ from typing import Any, ClassVar, Final
 from migration.move import PHASES, Chunk, KeysChanged, Mover
 from migration.pacing import Pacer, Stopped
 from migration.progress import State
-from migration.runs import PARTITIONS
 from workflows import NonRetryableError, Workflow, WorkflowEvent, WorkflowStep
 
 WORKFLOW_NAME: Final = "onehop-migration"
@@ -50,9 +49,8 @@ class Migration(Workflow):
             await asyncio.to_thread(pacer.begin)
             chunks = [Chunk(**each) for each in await step.do("plan", STEP, lambda: [asdict(c) for c in mover.plan()])]
             await self._collect(step, chunks)
-            await step.do("begin writing", STEP, piece(mover.begin_writing))
-            for partition in range(PARTITIONS):
-                await step.do(f"write {partition:02x}", STEP, piece(mover.write, partition, pacer))
+            for part in range(await step.do("begin writing", STEP, mover.begin_writing)):
+                await step.do(f"write {part}", STEP, piece(mover.write, part, pacer))
             changed: list[int] = await step.do("changed sites", STEP, mover.changed_sites)
             for at in range(0, len(changed), REVISITS_A_STEP):
                 await step.do(f"revisit {at}", STEP, piece(self._revisit, changed[at : at + REVISITS_A_STEP]))

@@ -18,7 +18,7 @@ from migration.collect import Collection, Collector
 from migration.failures import Failure, drop_failures, put_failures
 from migration.pacing import Pacer
 from migration.progress import Progress, State, put_progress, read_progress
-from migration.runs import SUFFIX, RunBuilder, sorted_rows
+from migration.runs import PARTITIONS, SUFFIX, RunBuilder, sorted_rows
 from migration.write import Changes, Written, name_refused, write_rows
 from router.hashed import live_ring
 from router.hashing import KeyRing
@@ -33,6 +33,7 @@ CHUNK_TABLE_BYTES: Final = 24 * 1024 * 1024
 CHUNK_SITES_MAX: Final = 20_000
 SITES_KEY: Final = b"migration_sites"
 """In META: the numbers of the sites that the job is for; absent where it is for all."""
+PART_ROWS: Final = 50_000
 PHASES: Final = 2
 """Each deployment is collected and written: either costs half of its share of the pace."""
 
@@ -110,14 +111,16 @@ class Mover:
         self._note_collected(chunk, collection)
         return collection.filters_count
 
-    def write(self, partition: int, pacer: Pacer) -> None:
-        """Raises KeysChanged, RunDamaged, StoreFull, StoreError, Stopped."""
+    def write(self, part: int, pacer: Pacer) -> None:
+        """The `part`-th of the equal parts of the key space that `begin_writing` has told the number of. Raises
+        KeysChanged, RunDamaged, StoreFull, StoreError, Stopped."""
         with self.store.read() as snapshot:
             progress = need_progress(snapshot)
-        if partition < progress.partition or progress.state is not State.WRITING:
+        if part < progress.part or progress.state is not State.WRITING:
             return
-        rows = sorted_rows(sorted(self.folder.glob(f"*{SUFFIX}")), partition)
-        at = progress.row if partition == progress.partition else 0
+        width = PARTITIONS // progress.parts
+        rows = sorted_rows(sorted(self.folder.glob(f"*{SUFFIX}")), range(part * width, (part + 1) * width))
+        at = progress.row if part == progress.part else 0
         changes = Changes(progress.feed_seq)
         while at < len(rows):
             batch = whole_keys(rows, at, pacer.batch_rows())
@@ -127,13 +130,19 @@ class Mover:
                 changes = changes.read_on(transaction)
                 written = write_rows(transaction, batch, changes)
                 at += len(batch)
-                progress = replace(progress, partition=partition, row=at, guard=pacer.told())
+                progress = replace(progress, part=part, row=at, guard=pacer.told())
                 note_written(transaction, progress, written, keys)
             pacer.after_batch(rows_count=len(batch) / PHASES, bytes_count=written.bytes_count)
-        self._advance(lambda _, progress: replace(progress, partition=partition + 1, row=0))
 
-    def begin_writing(self) -> None:
-        self._advance(lambda _, progress: replace(progress, state=State.WRITING, partition=0, row=0))
+    def begin_writing(self) -> int:
+        """How many parts there are to write; what was said first holds."""
+
+        def begin(_: Transaction, progress: Progress) -> Progress:
+            if progress.state is not State.COLLECTING:
+                return progress
+            return replace(progress, state=State.WRITING, parts=parts_for(progress.collected))
+
+        return self._advance(begin).parts
 
     def changed_sites(self) -> list[int]:
         """Sites whose rows `write` has left out; with the ones whose changes came after, which costs a look each."""
@@ -205,6 +214,14 @@ def put_wanted_sites(transaction: Transaction, sites: frozenset[int] | None) -> 
 def read_wanted_sites(snapshot: Snapshot) -> frozenset[int] | None:
     value = snapshot.get(Database.META, SITES_KEY)
     return None if value is None else frozenset(each for (each,) in SITE_NO.iter_unpack(value))
+
+
+def parts_for(rows_count: int) -> int:
+    """A power of two, so that each has about PART_ROWS or, with very many rows, more."""
+    parts = 1
+    while parts < PARTITIONS and rows_count > parts * PART_ROWS:
+        parts *= 2
+    return parts
 
 
 def need_progress(snapshot: Snapshot) -> Progress:

@@ -52,7 +52,8 @@ class Progress:
     skipped: int = 0
     failures_listed: int = 0
     chunks_done: tuple[int, ...] = ()
-    partition: int = 0
+    parts: int = 1
+    part: int = 0
     row: int = 0
     guard: str = ""
     reason: str = ""

@@ -14,7 +14,7 @@ A value is a stored pipeline, or a Claim: that a site's table names a host which
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -99,11 +99,12 @@ def read_partition(path: Path, number: int) -> Iterator[bytes]:
         at += length * count
 
 
-def sorted_rows(paths: list[Path], number: int) -> list[bytes]:
-    """One partition of all runs, in key order; rows of one key lie beside each other. Raises RunDamaged, OSError."""
+def sorted_rows(paths: list[Path], numbers: Iterable[int]) -> list[bytes]:
+    """These partitions of all runs, in key order; rows of one key lie beside each other. Raises RunDamaged, OSError."""
     rows: list[bytes] = []
     for path in paths:
-        rows.extend(read_partition(path, number))
+        for number in numbers:
+            rows.extend(read_partition(path, number))
     rows.sort()
     return rows
 

@@ -46,7 +46,8 @@ class JobWatch:
         self._guard = progress.guard
         health = self._health()
         sample = Sample(
-            job=progress.job, at_s=now_s, stage=progress.state.value, done=(progress.collected + progress.done) // PHASES, total=progress.total,
+            job=progress.job, at_s=now_s, stage=progress.state.value,
+            done=(progress.collected + progress.done) // PHASES, total=progress.total,
             requests=health.requests_count, errors=health.errors_count,
             p99_ms=health.p99_s * 1e3 if health.p99_s is not None else None,
         )  # fmt: skip
