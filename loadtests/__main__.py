@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-LOAD_TESTS = ("deploy", "live", "scale", "guessing")
+LOAD_TESTS = ("deploy", "live", "pages", "scale", "storage", "ttfb", "guessing", "migration")
 
 if __name__ == "__main__":
     sys.exit(

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-OWN_FOLDERS: Final = ("kv", "blobs", "uploads", "bundles", "secrets", "metrics", "workflows", "migration")
-OWN_NAMES: Final = frozenset({*OWN_FOLDERS, "control.lock", "blobs.lock", "lost+found"})
+OWN_FOLDERS: Final = frozenset(
+    {"kv", "blobs", "uploads", "bundles", "secrets", "metrics", "differences", "workflows", "migration"}
+)
+OWN_NAMES: Final = OWN_FOLDERS | {"control.lock", "blobs.lock", "lost+found"}
 
 
 class DataFolderRefused(Exception):
@@ -37,6 +39,11 @@ class DataFolder:
     @property
     def bundles(self) -> Path:
         return self.root / "bundles"
+
+    @property
+    def differences(self) -> Path:
+        """What edges found by shadow compare; made when there is something."""
+        return self.root / "differences"
 
     @property
     def secrets(self) -> Path:

@@ -152,8 +152,7 @@ def readable(raw: bytes | None) -> tuple[list[Filter], str | None]:
     """As many filters as can be read, and what keeps the table from being run."""
     filters: list[Filter] = []
     try:
-        for each in parse_table(raw) if raw is not None else ():
-            filters.append(each)
+        filters.extend(parse_table(raw) if raw is not None else ())
     except TableRefused as error:
         return filters, str(error)
     if len(raw or b"") > TABLE_BYTES_MAX or len(filters) > FILTERS_MAX:
