@@ -20,7 +20,7 @@ from workflows.errors import (
     is_non_retryable,
 )
 from workflows.retry import may_retry, retry_delay_ms
-from workflows.serialisation import Unserialisable, serialise_limited
+from workflows.serialisation import Unserialisable, deserialise, serialise_limited
 from workflows.states import StepState
 from workflows.step import StepContext, StepName
 from workflows.step_config import StepConfig
@@ -69,7 +69,7 @@ async def run_attempts(lifetime: "Lifetime", step: StepRecord, work: Work) -> An
                 await _give_up(lifetime, step, cancelled)
             except Unserialisable as problem:
                 await _fail(lifetime, step, work, Failure.of(problem), problem, is_final=True)
-                await lifetime.fail_at_once(Failure("WorkflowInternalError", f"step {step.name!r}: {problem}"))
+                lifetime.fail_at_once(Failure("WorkflowInternalError", f"step {step.name!r}: {problem}"))
             except PayloadTooLarge as problem:
                 error: Exception = WorkflowInternalError(f"step {step.name!r}: {problem.why}")
                 await _fail(lifetime, step, work, Failure.of(error), error, is_final=True)
@@ -81,7 +81,7 @@ async def run_attempts(lifetime: "Lifetime", step: StepRecord, work: Work) -> An
                 raise error from None if error is not raised else raised.__cause__
             else:
                 await _finish(lifetime, step, result, returned.cpu_ms)
-                return returned.value if lifetime.returns_live_values else lifetime.decoded(result)
+                return deserialise(result)
 
 
 async def _begin(lifetime: "Lifetime", step: StepRecord) -> None:
@@ -119,7 +119,8 @@ async def _call(lifetime: "Lifetime", step: StepRecord, work: Work) -> Returned[
     task = lifetime.start_callback(step, call(work.function, work.arguments(context), lifetime.threads))
     over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     task.add_done_callback(lambda _: None if over.done() else over.set_result(None))
-    deadline_ms = lifetime.clock.now_ms() + work.config.timeout_ms
+    assert step.attempt_started_on is not None
+    deadline_ms = step.attempt_started_on + work.config.timeout_ms
     timer = lifetime.clock.call_at(deadline_ms, lambda: None if over.done() else over.set_exception(AttemptTimedOut()))
     try:
         with lifetime.waits.endable(over):
@@ -131,6 +132,8 @@ async def _call(lifetime: "Lifetime", step: StepRecord, work: Work) -> Returned[
         timer.cancel()
     if task.cancelled():  # by itself; to its caller that is an error like others, not a wish to stop
         raise RuntimeError("the callback cancelled itself")
+    if isinstance(task.exception(), LifetimeEnded):  # of another instance, or another time: no end of this one
+        raise RuntimeError("the callback used the steps of a lifetime that is over")
     return task.result()
 
 

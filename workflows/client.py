@@ -23,6 +23,7 @@ from workflows.store import instances
 from workflows.store.instances import NewInstance, new_id
 from workflows.store.reads import Reads
 from workflows.store.records import InstanceRecord, WorkflowRecord
+from workflows.store.retention import sweep
 from workflows.store.writer import Writer
 from workflows.workflow import Retention, Workflow, name_of
 
@@ -144,6 +145,13 @@ class Client:
             id=id_ if id_ is not None else new_id(), params=data, trigger=trigger, priority=priority,
             success_ret_ms=kept.success_ms, error_ret_ms=kept.error_ms,
         )  # fmt: skip
+
+    async def collect(self) -> int:
+        """Removes every instance whose retention is over, at once (workers do each minute). How many."""
+        removed = 0
+        while (swept := await self.writer.submit(sweep)) > 0:
+            removed += swept
+        return removed
 
     # ---- one instance
 

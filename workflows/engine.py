@@ -1,10 +1,10 @@
 """Where the parts are put together: a store, the workflows that this process runs, and a worker for them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
@@ -12,15 +12,13 @@ from workflows.callbacks import CallbackThreads
 from workflows.client import Client
 from workflows.clock import Clock, SystemClock
 from workflows.errors import WorkflowFatalError
+from workflows.interventions import Interventions
 from workflows.lifetime import Services
 from workflows.limits import STEPS_MAX_ALLOWED, Limits, Timing
 from workflows.store.definitions import Registration, register_workflow
 from workflows.store.writer import Writer
 from workflows.worker import Worker
 from workflows.workflow import Definition, Retention, Workflow
-
-if TYPE_CHECKING:
-    from workflows.testing import Interventions
 
 
 class Engine(Client):
@@ -36,7 +34,7 @@ class Engine(Client):
     async def register(self, workflow: type[Workflow]) -> None:
         """Makes a class known to the store and to this worker. Raises WorkflowError, TypeError."""
         definition = Definition.of(workflow)
-        registration = registration_of(definition)
+        registration = registration_of(definition, self.services.timing)
         workflow_id, _ = await self.writer.submit(lambda tx: register_workflow(tx, registration))
         self.definitions[workflow_id] = definition
         self.worker.ring()
@@ -45,7 +43,8 @@ class Engine(Client):
 @asynccontextmanager
 async def open_engine(
     path: Path | str, workflows: Iterable[type[Workflow]], *, limits: Limits | None = None,
-    timing: Timing | None = None, clock: Clock | None = None, interventions: "Interventions | None" = None,
+    timing: Timing | None = None, clock: Clock | None = None, engine_class: "type[Engine] | None" = None,
+    interventions: Callable[[str, str], Interventions | None] = lambda _workflow, _instance_id: None,
 ) -> AsyncIterator[Engine]:  # fmt: skip
     """Opens (makes, if need be) the store at `path` and runs `workflows` until the block ends. Raises StoreError.
 
@@ -59,7 +58,7 @@ async def open_engine(
             lambda command: writer.submit(command, leased=True), clock, limits, timing or Timing(), threads,
             run_threads, interventions,
         )  # fmt: skip
-        engine = Engine(writer, clock, limits, services)
+        engine = (engine_class or Engine)(writer, clock, limits, services)
         for workflow in workflows:
             await engine.register(workflow)
         await engine.worker.start()
@@ -74,7 +73,7 @@ async def open_engine(
         await writer.close()
 
 
-def registration_of(definition: Definition) -> Registration:
+def registration_of(definition: Definition, timing: Timing) -> Registration:
     workflow = definition.workflow
     steps = workflow.steps_max
     if steps is not None and not 1 <= steps <= STEPS_MAX_ALLOWED:
@@ -84,6 +83,11 @@ def registration_of(definition: Definition) -> Registration:
     return Registration(
         name=definition.name, script_name=workflow.__module__, class_name=workflow.__qualname__,
         code_hash=definition.code_hash, limits_json=orjson.dumps(limits).decode() if limits else None,
-        schedules_json=None, success_ret_ms=retention.success_ms, error_ret_ms=retention.error_ms,
+        schedules_json=None, success_ret_ms=_or(retention.success_ms, timing.success_retention_ms),
+        error_ret_ms=_or(retention.error_ms, timing.error_retention_ms),
         max_running=workflow.max_running,
     )  # fmt: skip
+
+
+def _or(own: int | None, wider: int) -> int:
+    return wider if own is None else own

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 from workflows.attempts import Work, run_attempts, work_of
 from workflows.callbacks import CallbackExit, CallbackThreads, Returned
@@ -22,18 +22,21 @@ from workflows.duration import DurationRefused, parse_sleep_ms
 from workflows.errors import (
     Failure,
     LifetimeEnded,
+    NonDeterminismError,
     StoreError,
     WorkflowError,
     WorkflowFatalError,
     WorkflowTimeoutError,
 )
 from workflows.identity import StepCounters, StepKind, check_event_type, check_step_name, rollback_key, step_key
+from workflows.interventions import Interventions
 from workflows.limits import Limits, Timing
 from workflows.serialisation import deserialise, serialise
-from workflows.states import StepState
+from workflows.states import LogEvent, StepState
 from workflows.step import ReceivedEvent, Rollback, WorkflowStep
 from workflows.step_config import StepConfig
 from workflows.store import journal
+from workflows.store.instances import add_event
 from workflows.store.leases import Claimed
 from workflows.store.records import StepRecord
 from workflows.store.transaction import Transaction
@@ -42,14 +45,13 @@ from workflows.sync_step import SyncWorkflowStep
 from workflows.waiting import Waits
 from workflows.workflow import Definition, WorkflowEvent
 
-if TYPE_CHECKING:
-    from workflows.testing import Interventions
-
 Result = TypeVar("Result")
 SECONDS_BELOW: Final = 10**11  # a number below it is seconds since the epoch, above it milliseconds
 ENDING_S: Final = 1.0  # how long code may take to unwind once its lifetime has ended
 DEFAULT_WAIT: Final = "24 hours"
-RAISES_MAX: Final = 100
+RAISES_QUICK_MAX: Final = 100
+PASSES_FOR_SIBLINGS: Final = 5
+SWALLOWED_S: Final = 0.05  # code that swallows LifetimeEnded in a loop must not spin
 
 current_step: contextvars.ContextVar[tuple["Lifetime", StepRecord] | None] = contextvars.ContextVar(
     "workflows_current_step", default=None
@@ -66,7 +68,7 @@ class Services:
     timing: Timing
     threads: CallbackThreads
     run_threads: CallbackThreads
-    interventions: "Interventions | None" = None
+    interventions: Callable[[str, str], Interventions | None] = lambda _workflow, _instance_id: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +85,6 @@ class Errored:
 class Lifetime:
     """`on_change` is told when it begins or ceases to only wait, `on_outcome` when `run` is over by itself."""
 
-    returns_live_values = False
-
     def __init__(
         self, definition: Definition, claimed: Claimed, services: Services,
         *, on_change: Callable[["Lifetime"], None],
@@ -94,6 +94,7 @@ class Lifetime:
         self.clock, self.limits, self.timing = services.clock, services.limits, services.timing
         self.threads = services.threads
         self._services = services
+        self._interventions = services.interventions(definition.name, claimed.instance.id)
         self._on_change = on_change
         self.steps = {step.key: step for step in claimed.steps}
         self.rollbacks: dict[str, Rollback] = {}
@@ -108,13 +109,14 @@ class Lifetime:
         self._gate.set()
         self._busy_count = 0
         self._counters = StepCounters()
-        self._requested: set[str] = set()
+        self._left_out = {step.key for step in claimed.steps if step.kind != "rollback" and journal.is_over(step.state)}
         self._do_count = 0
         self._next_ord = max((step.ord for step in claimed.steps), default=0) + 1
         self._callbacks: set[asyncio.Task[Any]] = set()
         self._calls: dict[asyncio.Task[Any] | None, int] = {}
-        self._fatal: Failure | None = None
+        self.fatal: Failure | None = None
         self._raises_count = 0
+        self._warned: set[str] = set()
         self.task: asyncio.Task[Completed | Errored | None] | None = None
 
     # ---- its course
@@ -128,7 +130,7 @@ class Lifetime:
         try:
             output = await self._call_run()
         except LifetimeEnded as ended:
-            return None if self._fatal is None else Errored(self._fatal, ended)
+            return None if self.fatal is None else Errored(self.fatal, ended)
         except asyncio.CancelledError as cancelled:
             if self.is_closed:
                 return None
@@ -137,18 +139,20 @@ class Lifetime:
             return self._errored(CallbackExit(f"run raised {type(exit_).__name__}; a worker does not exit by it"))
         except BaseException as error:  # noqa: BLE001 - the root of the author's code
             return self._errored(error)
-        if self._fatal is not None:
-            return self._errored(WorkflowFatalError(self._fatal.message))
+        if self.fatal is not None:
+            return self._errored(WorkflowFatalError(self.fatal.message))
         if self.is_closed:
             return None
+        if self._left_out and self.definition.workflow.strict and not self.is_rehearsal:
+            return self._errored(self._non_determinism())
         try:
             return Completed(serialise(output))
         except TypeError as problem:
             return self._errored(problem)
 
     def _errored(self, error: BaseException) -> Errored | None:
-        if self._fatal is not None:
-            return Errored(self._fatal, error)
+        if self.fatal is not None:
+            return Errored(self.fatal, error)
         return None if self.is_closed else Errored(Failure.of(error), error)
 
     async def _call_run(self) -> Any:
@@ -189,15 +193,22 @@ class Lifetime:
             task.cancel()
         await asyncio.wait(tasks, timeout=ENDING_S)
 
-    async def fail_at_once(self, failure: Failure) -> None:
+    def fail_at_once(self, failure: Failure) -> NoReturn:
         """The instance fails, whatever its code would catch. Raises LifetimeEnded."""
-        self._fatal = failure
+        self.fatal = failure
+        self.close()
         self._on_change(self)
-        if self.task is not None:
-            self.task.cancel()
-        self.is_closed = True
-        self.waits.end()
         raise LifetimeEnded
+
+    def successor(self) -> "Lifetime":
+        """For the instance's rollback: it has the steps and registered rollbacks of this one, which must be closed."""
+        assert self.is_closed
+        undoing = Lifetime(self.definition, Claimed(self.instance, []), self._services, on_change=self._on_change)
+        undoing.steps, undoing.rollbacks = self.steps, self.rollbacks
+        undoing.state_bytes, undoing.is_undoing = self.state_bytes, True
+        self.is_undoing = True  # what its code still asks for is refused
+        undoing._next_ord = self._next_ord
+        return undoing
 
     @property
     def idle_until_ms(self) -> int | None:
@@ -211,8 +222,9 @@ class Lifetime:
         return self._busy_count > 0
 
     @property
-    def open_calls_count(self) -> int:
-        return sum(self._calls.values())
+    def is_still(self) -> bool:
+        """Whether only time, an event or a command can make it go on."""
+        return not self._busy_count and (len(self.waits) > 0 or not self._gate.is_set())
 
     def _changed(self) -> None:
         self._on_change(self)
@@ -275,11 +287,15 @@ class Lifetime:
         self.close()
         self._on_change(self)
 
+    def warn(self, message: str) -> None:
+        """A row in the log, once for each message."""
+        if message in self._warned or self.is_closed:
+            return
+        self._warned.add(message)
+        self.submit(journal.note(self.instance, LogEvent.WARNING, {"message": message})).add_done_callback(_forget)
+
     def adopt(self, step: StepRecord) -> None:
         self.steps[step.key] = step
-
-    def decoded(self, result: bytes) -> Any:
-        return deserialise(result)
 
     # ---- step calls
 
@@ -298,21 +314,36 @@ class Lifetime:
                 del self._calls[task]
 
     async def _enter(self) -> None:
-        if self.is_closed:
-            self._raises_count += 1
-            if self._raises_count > RAISES_MAX:  # code that swallows LifetimeEnded in a loop is parked
-                await asyncio.get_running_loop().create_future()
-            await asyncio.sleep(0)
-            raise LifetimeEnded
         if self.is_undoing:
             raise WorkflowFatalError("no step can begin while the workflow is rolled back")
+        if self.is_closed:
+            self._raises_count += 1
+            await asyncio.sleep(0 if self._raises_count < RAISES_QUICK_MAX else SWALLOWED_S)
+            raise LifetimeEnded
 
     def _identify(self, kind: StepKind, name: object) -> tuple[str, int, str]:
         checked = check_step_name(name)
         count = self._counters.next(kind, checked)
         key = step_key(kind, checked, count)
-        self._requested.add(key)
+        self._left_out.discard(key)
         return checked, count, key
+
+    async def _look_for_left_out(self) -> None:
+        """A new step is reached: what earlier lifetimes finished should have been asked for by now.
+
+        Steps that run side by side get a few passes of the loop to ask for theirs.
+        """
+        for _ in range(PASSES_FOR_SIBLINGS):
+            if not self._left_out or self.is_rehearsal:
+                return
+            await asyncio.sleep(0)
+        if self.definition.workflow.strict:
+            raise self._non_determinism()
+        self.warn(self._non_determinism().args[0])
+
+    def _non_determinism(self) -> NonDeterminismError:
+        names = ", ".join(f"{step.name}-{step.count}" for step in self.left_out[:10])
+        return NonDeterminismError(f"this run of the code left out steps that an earlier one finished: {names}")
 
     def _new_step(self, kind: StepKind, name: str, count: int, key: str) -> StepRecord:
         step = StepRecord(
@@ -336,17 +367,21 @@ class Lifetime:
         if self._do_count > steps_max:
             raise WorkflowFatalError(f"the workflow asked for more than {steps_max} steps, its limit")
         name, count, key = self._identify("do", name)
+        outer = current_step.get()
+        if outer is not None and outer[0] is self:
+            self.warn(f"step {name!r} is called within the callback of step {outer[1].name!r}; it shares its timeout")
         if undo is not None:
             self.rollbacks[key] = undo
         step = self.steps.get(key)
         if step is None and not self.is_rehearsal:
+            await self._look_for_left_out()
             step = self._new_step("do", name, count, key)
             step.config_json, step.has_rollback = config.encode(), undo is not None
         if step is None or (self.is_rehearsal and not journal.is_over(step.state)):
             return None
         if step.state is StepState.DONE:
             assert step.result is not None
-            return self.decoded(step.result)
+            return deserialise(step.result)
         if step.state is StepState.FAILED:
             assert step.error is not None
             raise step.error.error()
@@ -386,11 +421,10 @@ class Lifetime:
             await self.pass_gate()
             if step is None:
                 ms = duration_ms(self.clock.now_ms())
+                await self._look_for_left_out()
                 step = self._new_step("sleep", checked, count, key)
                 step.due = due
-                if self._services.interventions is not None and self._services.interventions.skips_sleep(
-                    checked, count
-                ):
+                if self._interventions is not None and self._interventions.skips_sleep((checked, count)):
                     step.due = self.clock.now_ms()
                 await self._begin_wait(step, ms)
             await self.wait_until(step)
@@ -437,10 +471,22 @@ class Lifetime:
         with self._calling():
             await self.pass_gate()
             if step is None:
+                await self._look_for_left_out()
                 step = self._new_step("waitForEvent", checked, count, key)
                 step.event_type = str(event_type)
+                if self._interventions is not None:
+                    ms = await self._intervene(self._interventions, step, ms)
                 await self._begin_wait(step, ms)
             return await self._take_event(step, ms)
+
+    async def _intervene(self, interventions: Interventions, step: StepRecord, timeout_ms: int) -> int:
+        """A test's event is stored as if it had just been sent; a forced timeout is a wait of no time."""
+        mocked = interventions.event(str(step.event_type))
+        if mocked is not None:
+            payload = serialise(mocked[0])
+            with self.busy():
+                await self.commit(lambda tx: add_event(tx, self.instance.seq, str(step.event_type), payload))
+        return 0 if interventions.times_out((step.name, step.count)) else timeout_ms
 
     async def _take_event(self, step: StepRecord, timeout_ms: int) -> ReceivedEvent:
         def encode(taken: journal.EventTaken) -> bytes:
@@ -482,12 +528,11 @@ class Lifetime:
 
     def forced_outcome(self, step: StepRecord) -> Callable[[], Returned[Any]] | None:
         """A test's stand-in for the callback."""
-        interventions = self._services.interventions
-        return None if interventions is None else interventions.outcome(step.name, step.count)
+        return None if self._interventions is None else self._interventions.outcome((step.name, step.count))
 
     def shortened_delay_ms(self, step: StepRecord, delay_ms: int) -> int:
-        interventions = self._services.interventions
-        return 0 if interventions is not None and interventions.skips_delay(step.name, step.count) else delay_ms
+        skips = self._interventions is not None and self._interventions.skips_delay((step.name, step.count))
+        return 0 if skips else delay_ms
 
     @property
     def must_undo(self) -> bool:
@@ -504,15 +549,22 @@ class Lifetime:
             raise WorkflowFatalError(f"the instance's state is over its limit of {self.limits.state_bytes} bytes")
 
     @property
+    def warnings_at_end(self) -> list[str]:
+        """What is odd about a run that came to its end."""
+        warnings = []
+        if count := sum(self._calls.values()):
+            warnings.append(f"run ended while {count} of its steps were not awaited")
+        if self._left_out and not self.is_rehearsal and (told := self._non_determinism().args[0]) not in self._warned:
+            warnings.append(told)
+        return warnings
+
+    @property
     def left_out(self) -> list[StepRecord]:
         """Finished steps of earlier lifetimes that this one has not asked for."""
-        return [
-            step for key, step in self.steps.items()
-            if step.kind != "rollback" and journal.is_over(step.state) and key not in self._requested
-        ]  # fmt: skip
+        return [step for key, step in self.steps.items() if key in self._left_out]
 
 
-def _forget(task: "asyncio.Task[Any]") -> None:
+def _forget(task: "asyncio.Future[Any]") -> None:
     """Takes the outcome of a task that nobody waits for, so that asyncio does not log it as lost."""
     with contextlib.suppress(asyncio.CancelledError):
         task.exception()

@@ -36,6 +36,7 @@ class Timing:
 
     lease_ms: int = 30_000
     heartbeat_ms: int = 10_000
+    look_ms: int = 1_000  # how often a worker looks whether another one died
     grace_ms: int = 5_000  # how long an instance that only waits stays in memory
     crowded_grace_ms: int = 20  # the same while others wait for its place
     poll_ms: int = 100  # how late a command of another process may be seen

@@ -21,7 +21,6 @@ MISSING: Final = "RollbackMissing"
 
 async def undo(lifetime: "Lifetime", failure: Failure, error: BaseException) -> bool:
     """True if every undoing succeeded; the first that fails ends the chain. Both are logged."""
-    lifetime.is_undoing = True
     begun = [step for step in lifetime.steps.values() if step.kind == "do" and step.has_rollback and step.id]
     begun.sort(key=lambda step: step.ord, reverse=True)
     completed = 0

@@ -16,14 +16,16 @@ from uuid import uuid4
 
 import orjson
 
-from workflows.errors import Failure, StoreError
+from workflows.errors import Failure, LifetimeEnded, StoreError
 from workflows.lifetime import Completed, Errored, Lifetime, Services
 from workflows.rollback import undo
 from workflows.states import Command, LogEvent, Status
 from workflows.store import journal, leases
 from workflows.store.connection import open_reader
 from workflows.store.instances import EVENT, carry_out_pending, pause, queue_woken, read_head
+from workflows.store.liveness import LifeLock, forget, is_dead
 from workflows.store.records import parse_failure
+from workflows.store.retention import SWEPT_MAX, sweep
 from workflows.store.transaction import Transaction
 from workflows.store.writer import LeaseLost, Writer
 from workflows.workflow import Definition
@@ -37,6 +39,7 @@ class Tended:
     next_wake_ms: int | None
     commanded: list[tuple[int, str]]
     is_crowded: bool
+    swept: int
 
 
 class Worker:
@@ -53,9 +56,12 @@ class Worker:
         self._idle_timers: dict[int, Any] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._is_draining = False
-        self._commanded: set[int] = set()
+        self._is_resting = False
+        self._ending: set[int] = set()
         self._last_beat_ms = 0
-        self._data_version = -1
+        self._last_look_ms = 0
+        self._last_sweep_ms = 0
+        self._lock: LifeLock | None = None
         self._loop_task: asyncio.Task[None] | None = None
 
     # ---- its course
@@ -69,13 +75,35 @@ class Worker:
         lease_ms, pid, host = self.services.timing.lease_ms, os.getpid(), platform.node()
         recoveries_max = self.services.limits.recoveries_max
 
+        self._release_lock()
+        self._lock = LifeLock(self.writer.path, worker_id)
+        dead = self._dead_workers()
+
         def command(transaction: Transaction) -> None:
-            leases.recover(transaction, recoveries_max=recoveries_max)
+            leases.recover(transaction, recoveries_max=recoveries_max, dead=dead)
             leases.register_worker(transaction, worker_id, pid=pid, host=host, lease_ms=lease_ms)
 
         await self.writer.submit(command)
+        self._forget(dead)
         self.writer.worker_id = worker_id
         self._last_beat_ms = self.services.clock.now_ms()
+
+    def _release_lock(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def _dead_workers(self) -> set[str]:
+        """Others whose process is gone, by reading alone."""
+        try:
+            rows = self._reader.execute("SELECT id FROM workers").fetchall()
+        except sqlite3.Error:
+            return set()
+        return {id_ for (id_,) in rows if id_ != self.writer.worker_id and is_dead(self.writer.path, id_)}
+
+    def _forget(self, dead: set[str]) -> None:
+        for worker_id in dead:
+            forget(self.writer.path, worker_id)
 
     async def drain(self) -> None:
         """Claims nothing more, lets callbacks finish for `drain_ms`, gives the rest back."""
@@ -99,7 +127,18 @@ class Worker:
             except StoreError:
                 return  # the lease runs out by itself
             finally:
+                self._release_lock()
                 self._reader.close()
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing goes on here that time alone would not begin."""
+        return (
+            self._is_resting
+            and not self._bell.is_set()
+            and self.writer.pending_count == 0
+            and all(one.is_still and (one.is_undoing or seq not in self._ending) for seq, one in self.lifetimes.items())
+        )
 
     def ring(self) -> None:
         """Something was written that concerns workers: look now."""
@@ -142,16 +181,20 @@ class Worker:
             await asyncio.sleep(0)
             return
         handle = asyncio.get_running_loop().call_later(ms / 1000, self._bell.set)
+        self._is_resting = True
         try:
             await self._bell.wait()
         finally:
+            self._is_resting = False
             handle.cancel()
 
     async def _tend_once(self) -> Tended | None:
         now = self.services.clock.now_ms()
         timing, limits = self.services.timing, self.services.limits
         beats = now - self._last_beat_ms >= timing.heartbeat_ms
-        if not beats and not self._has_work(now):
+        dead = self._look_for_dead(now)
+        sweeps = now - self._last_sweep_ms >= timing.sweep_ms
+        if not beats and not dead and not sweeps and not self._has_work(now):
             return None
         worker_id = self.writer.worker_id
         assert worker_id is not None
@@ -161,19 +204,30 @@ class Worker:
         def command(transaction: Transaction) -> Tended:
             if beats:
                 leases.renew(transaction, worker_id, timing.lease_ms)
-                leases.recover(transaction, recoveries_max=limits.recoveries_max)
+            swept = sweep(transaction) if sweeps else 0
+            if beats or dead:
+                leases.recover(transaction, recoveries_max=limits.recoveries_max, dead=dead)
             leases.wake_due(transaction)
             claimed = leases.claim(transaction, worker_id, wanted, count_max=room, max_running=limits.max_running)
             commanded = transaction.all(
                 "SELECT seq, pending_cmd FROM instances WHERE lease_owner=? AND pending_cmd IS NOT NULL", (worker_id,)
             )
             crowded = transaction.one("SELECT 1 FROM instances WHERE status=0 LIMIT 1") is not None
-            return Tended(claimed, leases.next_wake_ms(transaction), commanded, crowded)
+            return Tended(claimed, leases.next_wake_ms(transaction), commanded, crowded, swept)
 
         tended = await self.writer.submit(command, leased=True)
         if beats:
             self._last_beat_ms = now
+        if sweeps and tended.swept < SWEPT_MAX:  # else the next turn goes on
+            self._last_sweep_ms = now
+        self._forget(dead)
         return tended
+
+    def _look_for_dead(self, now: int) -> set[str]:
+        if now - self._last_look_ms < self.services.timing.look_ms:
+            return set()
+        self._last_look_ms = now
+        return self._dead_workers()
 
     def _has_work(self, now: int) -> bool:
         """By reading alone: an idle worker writes nothing."""
@@ -204,62 +258,55 @@ class Worker:
     async def _see_through(self, lifetime: Lifetime) -> None:
         """From a lifetime's start to its end, if `run` comes to one by itself."""
         outcome = await lifetime.start()
-        if outcome is None or lifetime.lease_is_lost:
-            if lifetime.lease_is_lost:
-                await self._give_back(lifetime)
-            return
-        seq = lifetime.instance.seq
-        if seq in self._commanded:
-            return  # the command that ends it is being carried out
+        if lifetime.lease_is_lost:
+            await self._give_back(lifetime)
+        elif outcome is not None and lifetime.instance.seq not in self._ending:
+            self._once(lifetime, lambda one: self._conclude(one, outcome))
+
+    async def _conclude(self, lifetime: Lifetime, outcome: Completed | Errored) -> None:
         try:
             await self._settle(lifetime, outcome)
-        except (LeaseLost, StoreError):
-            lifetime.lose(StoreError("store.failed"))
-            await self._give_back(lifetime)
+        except LifetimeEnded:  # a command cut its rollback short
+            await self._stop(self.lifetimes.get(lifetime.instance.seq, lifetime))
             return
         self._drop(lifetime)
 
     async def _settle(self, lifetime: Lifetime, outcome: Completed | Errored) -> None:
-        final, failure = Status.ERRORED, None
-        if lifetime.is_rehearsal:
-            told = orjson.loads(lifetime.instance.rollback_json or "{}")
-            final, failure = Status(told["final"]), parse_failure(told["failure"])
-            assert failure is not None
-            await undo(lifetime, failure, failure.error())
-        elif isinstance(outcome, Errored):
-            failure = outcome.failure
-            if lifetime.must_undo:
-                head = await self.writer.submit(lambda tx: read_head(tx, lifetime.instance.seq), leased=True)
-                assert head is not None
-                await self.writer.submit(journal.enter_rollback(head, failure), leased=True)
-                await undo(lifetime, failure, outcome.error)
         await self._note_left_behind(lifetime)
-        lifetime.close()
-        if failure is None:
-            assert isinstance(outcome, Completed)
-            command = journal.complete(lifetime.instance, outcome.output, lifetime.state_bytes)
+        await lifetime.end()
+        instance, size = lifetime.instance, lifetime.state_bytes
+        if lifetime.is_rehearsal:
+            told = orjson.loads(instance.rollback_json or "{}")
+            failure, final = parse_failure(told["failure"]), Status(told["final"])
+            assert failure is not None
+            await self._undo(lifetime, failure, failure.error())
+            command = journal.fail(instance, failure, final, size)
+        elif isinstance(outcome, Errored):
+            if lifetime.must_undo:
+                await self.writer.submit(journal.enter_rollback(instance, outcome.failure), leased=True)
+                await self._undo(lifetime, outcome.failure, outcome.error)
+            command = journal.fail(instance, outcome.failure, Status.ERRORED, size)
         else:
-            command = journal.fail(lifetime.instance, failure, final, lifetime.state_bytes)
+            command = journal.complete(instance, outcome.output, size)
         await self.writer.submit(command, leased=True)
 
+    async def _undo(self, lifetime: Lifetime, failure: Failure, error: BaseException) -> None:
+        undoing = lifetime.successor()
+        self.lifetimes[lifetime.instance.seq] = undoing
+        await undo(undoing, failure, error)
+
     async def _note_left_behind(self, lifetime: Lifetime) -> None:
-        warnings = []
-        if lifetime.open_calls_count:
-            warnings.append({"message": f"run ended while {lifetime.open_calls_count} of its steps were not awaited"})
-        if not lifetime.is_rehearsal and (left := lifetime.left_out):
-            names = ", ".join(f"{step.name}-{step.count}" for step in left[:10])
-            warnings.append({"message": f"this run left out finished steps of an earlier one: {names}"})
-        for warning in warnings:
-            await self.writer.submit(journal.note(lifetime.instance, LogEvent.WARNING, warning), leased=True)
+        for message in lifetime.warnings_at_end:
+            warning = journal.note(lifetime.instance, LogEvent.WARNING, {"message": message})
+            await self.writer.submit(warning, leased=True)
 
     def _drop(self, lifetime: Lifetime) -> None:
         seq = lifetime.instance.seq
-        if self.lifetimes.get(seq) is lifetime:
-            del self.lifetimes[seq]
+        self.lifetimes.pop(seq, None)
         timer = self._idle_timers.pop(seq, None)
         if timer is not None:
             timer.cancel()
-        self._commanded.discard(seq)
+        self._ending.discard(seq)
         self._bell.set()
 
     async def _give_back(self, lifetime: Lifetime) -> None:
@@ -302,6 +349,10 @@ class Worker:
 
     def _changed(self, lifetime: Lifetime) -> None:
         seq = lifetime.instance.seq
+        if lifetime.fatal is not None:
+            failed = Errored(lifetime.fatal, lifetime.fatal.error())
+            self._once(lifetime, lambda one: self._conclude(one, failed))
+            return
         if lifetime.pause_asked_on is not None and not lifetime.is_busy and not self._is_draining:
             self._once(lifetime, self._finish_pause)
             return
@@ -336,9 +387,9 @@ class Worker:
     def _once(self, lifetime: Lifetime, how: Callable[[Lifetime], Awaitable[None]]) -> None:
         """Only one thing may end a lifetime."""
         seq = lifetime.instance.seq
-        if seq in self._commanded or lifetime.is_closed:
+        if seq in self._ending:
             return
-        self._commanded.add(seq)
+        self._ending.add(seq)
 
         async def do() -> None:
             try:
@@ -361,12 +412,14 @@ class Worker:
 
     def _obey(self, seq: int, pending_json: str) -> None:
         lifetime = self.lifetimes.get(seq)
-        if lifetime is None or seq in self._commanded:
+        if lifetime is None:
             return
         kinds = [item["do"] for item in orjson.loads(pending_json)]
         if all(kind == EVENT for kind in kinds):
             self._spawn(self._take_notice(lifetime))
         elif any(kind in (Command.TERMINATE, Command.RESTART, Command.DELETE) for kind in kinds):
+            if lifetime.is_undoing:
+                lifetime.close()
             self._once(lifetime, self._stop)
         else:
             self._spawn(self._pause_or_resume(lifetime, kinds))
@@ -433,6 +486,3 @@ def _clear_pending(transaction: Transaction, seq: int, *kinds: str) -> None:
     transaction.execute(
         "UPDATE instances SET pending_cmd=? WHERE seq=?", (orjson.dumps(rest).decode() if rest else None, seq)
     )
-
-
-FailureTold = Failure

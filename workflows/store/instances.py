@@ -16,6 +16,7 @@ from workflows.states import Command, LogEvent, Status, Trigger, Verdict, forese
 from workflows.store.records import render_failure
 from workflows.store.transaction import Transaction
 
+OWNED_TABLES: Final = ("steps", "attempts", "chunks", "log", "events")  # what goes with its instance
 EVENT: Final = "event"  # in `pending_cmd`: look for events, one came
 TERMINATED: Final = Failure("Terminated", "the instance was terminated")
 
@@ -266,8 +267,9 @@ def end(
     column = "success_ret_ms" if status is Status.COMPLETE else "error_ret_ms"
     transaction.execute(
         "UPDATE instances SET status=?, output=?, error_json=?, ended_on=?, modified_on=?, wake_at=NULL,"
-        f" paused_on=NULL, woken=0, rollback_json=NULL, pending_cmd=NULL, lease_owner=NULL, expires_on=?+coalesce({column},"
-        f" (SELECT {column} FROM workflows AS w WHERE w.id=instances.workflow_id), ?) WHERE seq=?",
+        " paused_on=NULL, woken=0, rollback_json=NULL, pending_cmd=NULL, lease_owner=NULL,"
+        f" expires_on=?+coalesce({column}, (SELECT {column} FROM workflows AS w WHERE w.id=workflow_id), ?)"
+        " WHERE seq=?",
         (status, output, None if failure is None else render_failure(failure), now, now, now, RETENTION_MS, seq),
     )
     transaction.execute("UPDATE steps SET due=NULL WHERE instance_seq=? AND due IS NOT NULL", (seq,))
@@ -309,7 +311,7 @@ def restart(transaction: Transaction, head: Head, from_step: dict[str, Any] | No
 
 
 def _wipe(transaction: Transaction, seq: int) -> None:
-    for table in ("steps", "attempts", "chunks", "log", "events"):
+    for table in OWNED_TABLES:
         transaction.execute(f"DELETE FROM {table} WHERE instance_seq=?", (seq,))
 
 
@@ -344,16 +346,19 @@ def send_event(transaction: Transaction, workflow_id: str, instance_id: str, eve
         raise InstanceNotFound(workflow_id, instance_id)
     if status.is_terminal:
         raise WorkflowError("instance.cannot_send_event", f"instance {instance_id!r} is {status.api_name}")
-    now = transaction.now_ms
-    transaction.execute(
-        "INSERT INTO events(instance_seq, type, payload, received_on) VALUES(?,?,?,?)",
-        (head.seq, event_type, payload, now),
-    )
+    add_event(transaction, head.seq, event_type, payload)
     if head.lease_owner is not None:
         leave_pending(transaction, head, {"do": EVENT})
     elif head.status is Status.WAITING and _is_waited_for(transaction, head.seq, event_type):
         queue_woken(transaction, head.seq)
     return head
+
+
+def add_event(transaction: Transaction, seq: int, event_type: str, payload: bytes) -> None:
+    transaction.execute(
+        "INSERT INTO events(instance_seq, type, payload, received_on) VALUES(?,?,?,?)",
+        (seq, event_type, payload, transaction.now_ms),
+    )
 
 
 def _is_waited_for(transaction: Transaction, seq: int, event_type: str) -> bool:

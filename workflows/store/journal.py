@@ -11,7 +11,7 @@ import orjson
 
 from workflows.errors import Failure
 from workflows.states import Command, LogEvent, Status, StepState
-from workflows.store.instances import EVENT, Head, begin_rollback, carry_out_pending, end, queue_woken, read_head
+from workflows.store.instances import EVENT, begin_rollback, carry_out_pending, end, queue_woken, read_head
 from workflows.store.records import InstanceRecord, StepRecord, render_failure
 from workflows.store.transaction import Transaction
 
@@ -294,7 +294,7 @@ def fail(instance: InstanceRecord, failure: Failure, final: Status, state_bytes:
 
     def command(transaction: Transaction) -> None:
         is_errored = final is Status.ERRORED
-        if is_errored and _commanded_otherwise(transaction, instance):
+        if _commanded_otherwise(transaction, instance):
             return
         end(transaction, instance.workflow_id, instance.seq, final, failure=failure if is_errored else None)
         _settle(transaction, instance, state_bytes)
@@ -330,8 +330,13 @@ def _age(transaction: Transaction, instance: InstanceRecord) -> int:
     return transaction.now_ms - (instance.started_on or transaction.now_ms)
 
 
-def enter_rollback(head: Head, failure: Failure) -> Callable[[Transaction], None]:
-    return lambda transaction: begin_rollback(transaction, head, final=Status.ERRORED, failure=failure)
+def enter_rollback(instance: InstanceRecord, failure: Failure) -> Callable[[Transaction], None]:
+    def command(transaction: Transaction) -> None:
+        head = read_head(transaction, instance.seq)
+        if head is not None:
+            begin_rollback(transaction, head, final=Status.ERRORED, failure=failure)
+
+    return command
 
 
 def note(instance: InstanceRecord, event: LogEvent, meta: dict[str, Any]) -> Callable[[Transaction], None]:

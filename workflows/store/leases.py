@@ -7,7 +7,7 @@ can commit nothing, and registers anew under another id. `epoch` counts an insta
 """
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,9 +50,10 @@ def renew(transaction: Transaction, worker_id: str, lease_ms: int) -> bool:
     return cursor.rowcount > 0
 
 
-def recover(transaction: Transaction, *, recoveries_max: int) -> int:
-    """Queues what dead workers held. Returns how many instances that were."""
-    lost: list[tuple[str]] = transaction.all("SELECT id FROM workers WHERE lease_until < ?", (transaction.now_ms,))
+def recover(transaction: Transaction, *, recoveries_max: int, dead: Collection[str] = ()) -> int:
+    """Queues what workers held whose lease ran out, or that are known to be `dead`. Returns how many instances."""
+    known: list[tuple[str, int]] = transaction.all("SELECT id, lease_until FROM workers")
+    lost = [(worker_id,) for worker_id, until in known if until < transaction.now_ms or worker_id in dead]
     orphans = "SELECT seq FROM instances WHERE lease_owner IS NOT NULL AND lease_owner NOT IN (SELECT id FROM workers)"
     for (worker_id,) in lost:
         transaction.execute("DELETE FROM workers WHERE id=?", (worker_id,))

@@ -283,6 +283,12 @@ class Reads:
             oldest, recoveries, state_bytes,
         )  # fmt: skip
 
+    def next_wake_ms(self) -> int | None:
+        """When the next hibernating instance is due."""
+        with translated(self._path):
+            ((due,),) = self._all("SELECT min(wake_at) FROM instances WHERE status = 7")
+        return due if due is None else int(due)
+
     def step_result(
         self, workflow_id: str, instance_id: str, name: str, count: int
     ) -> tuple[bytes | None, Failure | None]:

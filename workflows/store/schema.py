@@ -85,7 +85,7 @@ CREATE TABLE fired(workflow_id TEXT NOT NULL, cron TEXT NOT NULL, fired_on INTEG
   PRIMARY KEY(workflow_id, cron)) WITHOUT ROWID;
 CREATE TABLE metrics(
   workflow_id TEXT NOT NULL, minute INTEGER NOT NULL, event INTEGER NOT NULL, step TEXT NOT NULL, n INTEGER NOT NULL,
-  wall_ms INTEGER NOT NULL, cpu_ms INTEGER NOT NULL, PRIMARY KEY(workflow_id, minute, event, step)) WITHOUT ROWID;
+  wall_ms INTEGER NOT NULL, cpu_ms INTEGER NOT NULL, PRIMARY KEY(minute, workflow_id, event, step)) WITHOUT ROWID;
 """
 MIGRATIONS: Final[tuple[str, ...]] = (V1,)  # MIGRATIONS[n] takes a file from version n to n + 1; append only
 assert len(MIGRATIONS) == VERSION
