@@ -24,7 +24,7 @@ from loadtests.server import ONEHOP, Server, serving, temporary_data
 
 SERVER_CPU: Final = 0
 OTHER_CPU: Final = 1
-SITE_DEPLOYMENTS: Final = 1_000
+SITE_DEPLOYMENTS: Final = 100
 RATE_THROTTLED: Final = 20_000
 CONNECTIONS: Final = 8
 HOSTS_ASKED: Final = 500

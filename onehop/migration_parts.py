@@ -128,7 +128,7 @@ def collecting_processes(folder: DataFolder, options: MigrationOptions) -> Itera
     """Processes of their own, since hashing keeps an interpreter busy; begun anew rather than forked, since a store
     doesn't survive a fork."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(options.parallel, mp_context=context, initializer=os.nice, initargs=(NICENESS,)) as pool:
+    with ProcessPoolExecutor(options.parallel, mp_context=context) as pool:
 
         def collect(chunk: Chunk) -> "asyncio.Future[int]":
             return asyncio.get_running_loop().run_in_executor(pool, collect_chunk, folder, chunk)

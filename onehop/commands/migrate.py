@@ -4,6 +4,7 @@ Works on the data folder itself, beside a running server or without one.
 """
 
 import dataclasses
+import os
 import time
 from typing import Annotated, Any, Final
 
@@ -16,8 +17,10 @@ from migration.progress import Control, Progress, put_control, read_control, rea
 from onehop.commands.migrate_finish import cleanup, verify
 from onehop.commands.migrate_rollout import report, rollout
 from onehop.commands.options import AsJson, Data
+from onehop.config import load_config
 from onehop.errors import CommandFailed
-from onehop.migration_parts import MigrationOptions
+from onehop.log_setup import configure_logs
+from onehop.migration_parts import NICENESS, MigrationOptions
 from onehop.migration_run import JobWatch, run_job
 from onehop.opened_store import OpenedStore, find_folder, opened
 from onehop.output import show_fields, show_json, show_line, show_table, watched
@@ -92,6 +95,8 @@ def retry(parallel: Parallel = 1, guard: Guard = True, data: Data = None, as_jso
 
 
 def migrate(it: OpenedStore, options: MigrationOptions, *, as_json: bool) -> None:
+    configure_logs(load_config({}, os.environ).log_format)
+    os.nice(NICENESS)  # of two that want the processor, the edge is to have it
     with watched() as watcher:
         progress = run_job(it, options, JobWatch(it.folder, watcher).look)
     with it.store.read() as snapshot:

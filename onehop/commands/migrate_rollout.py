@@ -1,5 +1,6 @@
 """`onehop migrate rollout` and `report`."""
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Final
@@ -12,7 +13,9 @@ from migration.report import render_report
 from migration.samples import SampleLog, read_samples
 from onehop.commands.options import AsJson, Data
 from onehop.commands.policy import who
+from onehop.config import load_config
 from onehop.errors import CommandFailed
+from onehop.log_setup import configure_logs
 from onehop.migration_rollout import ROLLOUT, Rollout, RolloutOptions
 from onehop.opened_store import find_folder, opened
 from onehop.output import show_json, show_line, watched
@@ -34,6 +37,7 @@ def rollout(
     as_json: AsJson = False,
 ) -> None:
     """Let the hashed scheme serve more and more sites; takes itself back when differences, errors or p99 say so."""
+    configure_logs(load_config({}, os.environ).log_format)
     options = RolloutOptions(to=to, step=step, hold_s=parsed_duration_s(hold), verifies=verify)
     with opened(find_folder(data)) as it:
         it.folder.migration.mkdir(mode=0o700, exist_ok=True)
