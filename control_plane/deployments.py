@@ -47,13 +47,8 @@ async def list_deployments(plane: ControlPlane, call: SiteCall) -> Page:
                 except RecordUnreadable:
                     unreadable_count += 1
                 count += 1
-        return Page(
-            documents,
-            page=page,
-            per_page=per_page,
-            total_count=count,
-            messages=not_shown(unreadable_count, "deployments"),
-        )
+        messages = not_shown(unreadable_count, "deployments")
+        return Page(documents, page=page, per_page=per_page, total_count=count, messages=messages)
 
     return await plane.heavily(read)
 

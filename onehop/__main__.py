@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "site": "List, create, show, change and delete sites; their domains and branch addresses.",
     "deployment": "List, show, roll back, promote and delete deployments.",
     "route": "Show how a host finds its deployment, step by step.",
+    "migrate": "Move what only routing tables have into the hashed scheme, while it is served.",
     "policy": "Show and set which scheme finds a site's deployments; its log, and undo.",
     "legacy": "The legacy scheme's routing tables: show, export, import; dual write on or off.",
     "workflow": "Durable workflows: list, describe, trigger, steer and export them; run your own.",

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-OWN_FOLDERS: Final = frozenset({"kv", "blobs", "uploads", "bundles", "secrets", "metrics", "differences", "workflows"})
+OWN_FOLDERS: Final = frozenset(
+    {"kv", "blobs", "uploads", "bundles", "secrets", "metrics", "differences", "workflows", "migration"}
+)
 OWN_NAMES: Final = OWN_FOLDERS | {"control.lock", "blobs.lock", "lost+found"}
-
-
 LOCK_TRIES: Final = 10
 LOCK_RETRY_S: Final = 0.02
 """Whoever asks where the API is holds the lock for a moment."""
@@ -69,6 +69,14 @@ class DataFolder:
     @property
     def workflow_store(self) -> Path:
         return self.workflows / "workflows.db"
+
+    @property
+    def migration(self) -> Path:
+        return self.root / "migration"
+
+    @property
+    def samples(self) -> Path:
+        return self.migration / "samples.jsonl"
 
     @property
     def admin_token(self) -> Path:

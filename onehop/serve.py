@@ -3,7 +3,6 @@
 import asyncio
 import errno
 import json
-import logging
 import resource
 import socket
 import sys
@@ -17,8 +16,8 @@ from onehop.config import Config, url_of, variable_name
 from onehop.data_folder import DataFolder, DataFolderRefused
 from onehop.edge_parts import opened_edge, prepare
 from onehop.errors import CommandFailed
+from onehop.log_setup import configure_logs
 from onehop.processes import EXIT_START_REFUSED, Role, Supervisor
-from router.event_log import set_up
 from router.http1.limits import MIB, HttpLimits
 from router.metrics.meter import ListenerMeter
 from router.metrics.slot import held_slot
@@ -185,28 +184,3 @@ def tell(config: Config, folder: DataFolder, edge_port: int, api_port: int, *, a
             f"token   in {folder.admin_token}\n"
         )
     sys.stdout.flush()
-
-
-def configure_logs(log_format: str) -> None:
-    """Events go to stderr, one a line."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
-    set_up(lambda: configure_structlog(log_format))
-
-
-def configure_structlog(log_format: str) -> None:
-    import structlog  # at the first event, see router.event_log
-
-    renderer: Any = (
-        structlog.processors.JSONRenderer()
-        if log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    )
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
-    )

@@ -7,6 +7,7 @@ what is left over.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -62,6 +63,16 @@ class HostWalk:
             except RecordUnreadable:
                 hostnames = ()
             yield Place(place.database, key), hostnames
+
+    def of_site(self, site: Site) -> Iterator[Hostname]:
+        """One site's: its production host and domains first."""
+        prefix = SITE_NO.pack(site.site_no)
+        yield self.names.production(site.name)
+        yield from (Hostname(name) for name in site.domains)
+        for database in (Database.DEPLOYMENTS, Database.ALIASES):
+            for _, value in self.snapshot.scan(database, prefix=prefix):
+                with suppress(RecordUnreadable):
+                    yield from self._hostnames(database, value)
 
     def everything(self) -> Iterator[Hostname]:
         place: Place | None = BEGINNING

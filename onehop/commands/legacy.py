@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import orjson
 import typer
 
 from control_plane.catalogue import put_site
@@ -13,6 +12,7 @@ from control_plane.clock import Clock
 from control_plane.dual_write import rebuild_table
 from onehop.commands.options import AsJson, Data, SiteName
 from onehop.errors import CommandFailed
+from onehop.legacy_export import render_named
 from onehop.legacy_import import Imported, import_table, read_files
 from onehop.opened_store import find_folder, opened
 from onehop.output import printable, show_fields, show_json, show_line, show_table
@@ -83,7 +83,11 @@ def export_table(
         raw = snapshot.get(Database.LEGACY_TABLES, SITE_NO.pack(record.site_no))
         if raw is None:
             raise TableMissing(f"{site} has no routing table; make it: onehop legacy dual-write {site} on")
-        exported = raw if not pipelines else export_pipelines(snapshot, record, raw)
+        exported = (
+            raw
+            if not pipelines
+            else render_named(snapshot, record.site_no, {each.script_hash for each in readable(raw)[0]})
+        )
     if out is not None:
         out.write_bytes(exported)
         show_line(f"{len(exported)} bytes in {out}")
@@ -161,18 +165,6 @@ def leads_to(snapshot: Snapshot, site: Site, each: Filter) -> str:
         return f"manifest {read_pipeline(snapshot, site.site_no, each.script_hash).manifest}"
     except TableUnusable as error:
         return str(error)
-
-
-def export_pipelines(snapshot: Snapshot, site: Site, raw: bytes) -> bytes:
-    named = {each.script_hash for each in readable(raw)[0]}
-    return orjson.dumps(
-        {
-            "pipelines": {
-                each: orjson.loads(read_pipeline(snapshot, site.site_no, each).encode()) for each in sorted(named)
-            },
-            "v": 1,
-        }
-    )
 
 
 def document_of(each: Imported) -> dict[str, object]:

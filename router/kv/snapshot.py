@@ -5,7 +5,7 @@ that no page is held for longer than a request. A transaction is a snapshot of w
 of routes, sites and policy goes into the feed with it.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -65,6 +65,19 @@ class Snapshot:
                     yield from scan_backwards(cursor, prefix, after)
                 else:
                     yield from scan_forwards(cursor, prefix, after)
+        except lmdb.Error as error:
+            raise translated(error) from None
+
+    def sizes(self, database: Database, *, after: bytes | None = None) -> Iterator[tuple[bytes, int]]:
+        """(key, bytes of its value) in key order, past `after`; no value is copied."""
+        try:
+            with self._txn.cursor(self._databases[database]) as cursor:
+                found = cursor.first() if after is None else cursor.set_range(after)
+                if found and after is not None and bytes(cursor.key()) == after:
+                    found = cursor.next()
+                if found:
+                    for key, value in cursor.iternext():
+                        yield bytes(key), len(value)
         except lmdb.Error as error:
             raise translated(error) from None
 
@@ -170,6 +183,21 @@ class Transaction(Snapshot):
         except lmdb.Error as error:
             raise translated_write(error, self._environment.path) from None
         return True
+
+    def add_routes(self, items: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """Puts routes where there is none, in key order; (key, value) of those that were there, and stay.
+
+        The feed doesn't hear of it: only for routes that say what the host's decision is without them. Raises
+        StoreFull, StoreError.
+        """
+        try:
+            with self._txn.cursor(self._databases[Database.ROUTES]) as cursor:
+                there = [(bytes(key), bytes(value)) for key, value in cursor.getmulti([key for key, _ in items])]
+                known = {key for key, _ in there}
+                cursor.putmulti([item for item in items if item[0] not in known] if known else items, overwrite=False)
+        except lmdb.Error as error:
+            raise translated_write(error, self._environment.path) from None
+        return there
 
     def note_keys_rotated(self) -> None:
         """Tells every reader that other keys are live now."""

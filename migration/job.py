@@ -1,0 +1,100 @@
+"""A migration as a workflow: which piece of work comes when, which of them were done before a crash, what it came to.
+
+    begin ─▶ plan ─▶ collect 0 … n, some at a time ─▶ write 0 … m ─▶ revisit ─▶ end
+
+Each piece is a step, so that an instance taken up again after a kill goes on with the piece that was cut short; and
+each piece knows from the store how far it had come.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, ClassVar, Final
+
+from migration.move import PHASES, Chunk, KeysChanged, Mover
+from migration.pacing import Pacer, Stopped
+from migration.progress import State
+from workflows import NonRetryableError, Workflow, WorkflowEvent, WorkflowStep
+
+WORKFLOW_NAME: Final = "onehop-migration"
+STEP: Final = {"retries": {"limit": 3, "delay": "2 seconds", "backoff": "exponential"}, "timeout": "30 days"}
+"""A piece takes as long as its pace wants; what can pass by itself (a disk that was full) gets a few more tries."""
+REVISITS_A_STEP: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the workflow drives. `collect` does a chunk wherever it likes, and tells how many filters it read;
+    `parallel` of them run at once. `sites` are those that a job that begins is for, None: all."""
+
+    mover: Mover
+    pacer: Pacer
+    collect: Callable[[Chunk], Awaitable[int]]
+    parallel: int
+    sites: frozenset[int] | None
+
+
+class Migration(Workflow):
+    """Subclassed with its work by `migration_workflow`. The payload is empty; the id is the job's."""
+
+    name = WORKFLOW_NAME
+    max_running = 1
+    work: ClassVar[Work]
+
+    async def run(self, event: WorkflowEvent, step: WorkflowStep) -> dict[str, Any]:
+        mover, pacer = self.work.mover, self.work.pacer
+        try:
+            await step.do("begin", STEP, lambda: asdict(mover.begin(event.instance_id, self.work.sites)))
+            await asyncio.to_thread(pacer.begin)
+            chunks = [Chunk(**each) for each in await step.do("plan", STEP, lambda: [asdict(c) for c in mover.plan()])]
+            await self._collect(step, chunks)
+            for part in range(await step.do("begin writing", STEP, mover.begin_writing)):
+                await step.do(f"write {part}", STEP, piece(mover.write, part, pacer))
+            changed: list[int] = await step.do("changed sites", STEP, mover.changed_sites)
+            for at in range(0, len(changed), REVISITS_A_STEP):
+                await step.do(f"revisit {at}", STEP, piece(self._revisit, changed[at : at + REVISITS_A_STEP]))
+            return await step.do("end", STEP, lambda: asdict(mover.end(State.COMPLETE)))
+        except Exception as error:
+            reason = str(error)
+            await step.do("give up", STEP, lambda: asdict(mover.end(State.FAILED, reason)))
+            raise
+
+    async def _collect(self, step: WorkflowStep, chunks: list[Chunk]) -> None:
+        room = asyncio.Semaphore(self.work.parallel)
+
+        async def collect(chunk: Chunk) -> None:
+            async with room:
+                callback: Callable[[], Any] = partial(self._collect_one, chunk)
+                await step.do(f"collect {chunk.number}", STEP, callback)
+
+        async with asyncio.TaskGroup() as group:
+            for chunk in chunks:
+                group.create_task(collect(chunk))
+
+    async def _collect_one(self, chunk: Chunk) -> int:
+        """Its filters count towards the pace as those do that are written: each of the two phases is half the work."""
+        filters_count = await self.work.collect(chunk)
+        wait = piece(self.work.pacer.after_batch, rows_count=filters_count / PHASES, bytes_count=0)
+        await asyncio.to_thread(wait)
+        return filters_count
+
+    def _revisit(self, site_nos: list[int]) -> None:
+        for site_no in site_nos:
+            self.work.mover.revisit(site_no, self.work.pacer)
+
+
+def piece(work: Callable[..., None], *arguments: object, **named: object) -> Callable[[], None]:
+    """A step's callback whose refusals aren't tried again: they are the operator's to lift."""
+
+    def run() -> None:
+        try:
+            work(*arguments, **named)
+        except (Stopped, KeysChanged) as error:
+            raise NonRetryableError(str(error)) from error
+
+    return run
+
+
+def migration_workflow(work: Work) -> type[Migration]:
+    return type(Migration.__name__, (Migration,), {"work": work, "__module__": Migration.__module__})

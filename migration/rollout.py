@@ -1,0 +1,75 @@
+"""Raises, step by step, the share of sites that the hashed scheme serves; and takes itself back. Pure.
+
+Each step is held for a while, and looked at the whole time: by differences between the schemes, by errors, by p99. Any
+look that is worse than the time before the rollout takes all of it back at once.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from migration.guard import Health, Limits, Verdict, judge, tell
+from router.policy import PERCENT_MAX, Percentage, Policy, Scheme
+
+SHADOW_PERCENT_MIN: Final = 5.0
+"""Share of requests that are resolved by both schemes while a rollout is under way."""
+LIMITS: Final = Limits(slow_down_p99_factor=1.5, slow_down_errors_share=0.001)
+
+
+class RolloutRefused(Exception):
+    """There is nothing to roll out, or it can't be begun; nothing was changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a look at the running edges saw; `differences` are those of shadow compare since the rollout began."""
+
+    health: Health
+    differences: int
+
+
+def steps(policy: Policy, *, to: float, step: float) -> Iterator[float]:
+    """The percentages to go through, from where the policy is. Raises RolloutRefused."""
+    if not policy.default.is_legacy:
+        raise RolloutRefused(
+            "the policy's default is the hashed scheme already; to roll out step by step, make the legacy scheme the "
+            "default first: onehop policy set --scheme legacy --reason '…'"
+        )
+    percentage = policy.percentage
+    if percentage is not None and percentage.scheme is not Scheme.HASHED:
+        raise RolloutRefused(f"the policy's percentage is one of {percentage.scheme}; 'onehop policy show' has it")
+    at = percentage.percent if percentage is not None else 0.0
+    if not 0 < step <= PERCENT_MAX or not at < to <= PERCENT_MAX:
+        raise RolloutRefused(f"a rollout goes up, by more than 0 %, to at most 100 %; the policy is at {at:g} %")
+    while at < to:
+        at = min(to, at + step)
+        yield at
+
+
+def raised(policy: Policy, percent: float) -> Policy:
+    """With that share of sites, and shadow compare on."""
+    return replace(
+        policy,
+        percentage=Percentage(percent, Scheme.HASHED),
+        shadow_percent=max(policy.shadow_percent, SHADOW_PERCENT_MIN),
+    )
+
+
+def taken_back(policy: Policy, before: Policy) -> Policy:
+    """Only what a rollout changes; what operators changed meanwhile stays."""
+    return replace(policy, percentage=before.percentage, shadow_percent=before.shadow_percent)
+
+
+def finished(policy: Policy, before: Policy) -> Policy:
+    """Shadow compare is as it was."""
+    return replace(policy, shadow_percent=before.shadow_percent)
+
+
+def objection(look: Look, before: Health) -> str | None:
+    """Why the rollout must not go on; None when nothing speaks against it."""
+    if look.differences:
+        return f"the schemes differed for {look.differences} compared requests; 'onehop route differences' has them"
+    verdict = judge(
+        look.health, before, p99_factor=LIMITS.slow_down_p99_factor, errors_share=LIMITS.slow_down_errors_share
+    )
+    return tell(verdict, look.health, before) if verdict in (Verdict.SLOW, Verdict.FAILING) else None

@@ -1,0 +1,124 @@
+"""What is to be written, on disk in the order of route keys: so that the store is filled from one end to the other.
+
+A run is the work of some sites: one file, its rows gathered by the first byte of their key. Within that, rows of one
+length lie together, so that they are cut apart without looking at them. Runs are made whole and renamed; one that was
+cut short is made again.
+
+    offset  size
+    0       8      magic and version
+    8       8 each 257 offsets, big-endian: where each first byte's blocks begin, and where the last ones end
+    …              blocks: length of a row (2), count of rows (4), the rows: route key (16) ‖ value
+
+A value is a stored pipeline, or a Claim: that a site's table names a host which isn't the site's.
+"""
+
+import os
+import struct
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from router.kv.schema import ROUTE_KEY_BYTES, SITE_NO
+
+MAGIC: Final = b"OHRUN\x00\x00\x01"
+PARTITIONS: Final = 256
+OFFSETS: Final = struct.Struct(f">{PARTITIONS + 1}Q")
+BLOCK: Final = struct.Struct(">HI")
+CLAIM: Final = b"!"
+SUFFIX: Final = ".run"
+
+
+class RunDamaged(Exception):
+    """A file of runs isn't what was written; starting the job anew makes it again."""
+
+
+class RunBuilder:
+    """Rows in memory until `write`."""
+
+    def __init__(self) -> None:
+        self._rows: list[dict[int, bytearray]] = [{} for _ in range(PARTITIONS)]
+        self.rows_count = 0
+
+    def add(self, route_key: bytes, value: bytes) -> None:
+        lengths = self._rows[route_key[0]]
+        row = route_key + value
+        gathered = lengths.get(len(row))
+        if gathered is None:
+            lengths[len(row)] = bytearray(row)
+        else:
+            gathered += row
+        self.rows_count += 1
+
+    def sorted_rows(self) -> list[bytes]:
+        """All of them, in key order."""
+        return sorted(
+            bytes(rows[at : at + length])
+            for lengths in self._rows
+            for length, rows in lengths.items()
+            for at in range(0, len(rows), length)
+        )
+
+    def write(self, path: Path) -> None:
+        """Whole or not at all; what was at `path` is replaced. Raises OSError."""
+        temporary = path.with_suffix(".new")
+        offsets = [len(MAGIC) + OFFSETS.size]
+        with temporary.open("wb") as file:
+            file.seek(offsets[0])
+            for lengths in self._rows:
+                for length, rows in sorted(lengths.items()):
+                    file.write(BLOCK.pack(length, len(rows) // length))
+                    file.write(rows)
+                offsets.append(file.tell())
+            file.seek(0)
+            file.write(MAGIC + OFFSETS.pack(*offsets))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+
+
+def read_partition(path: Path, number: int) -> Iterator[bytes]:
+    """The rows whose key begins with that byte, in no order. Raises RunDamaged, OSError."""
+    with path.open("rb") as file:
+        head = file.read(len(MAGIC) + OFFSETS.size)
+        if len(head) < len(MAGIC) + OFFSETS.size or not head.startswith(MAGIC):
+            raise RunDamaged(f"{path} isn't a file of runs")
+        offsets = OFFSETS.unpack_from(head, len(MAGIC))
+        start, end = offsets[number], offsets[number + 1]
+        if not len(head) <= start <= end <= path.stat().st_size:
+            raise RunDamaged(f"{path}: partition {number} lies outside of the file")
+        file.seek(start)
+        data = file.read(end - start)
+    at = 0
+    while at < len(data):
+        length, count = BLOCK.unpack_from(data, at)
+        at += BLOCK.size
+        if length <= ROUTE_KEY_BYTES or at + length * count > len(data):
+            raise RunDamaged(f"{path}: a block of partition {number} is cut")
+        for row_at in range(at, at + length * count, length):
+            yield data[row_at : row_at + length]
+        at += length * count
+
+
+def sorted_rows(paths: list[Path], numbers: Iterable[int]) -> list[bytes]:
+    """These partitions of all runs, in key order; rows of one key lie beside each other. Raises RunDamaged, OSError."""
+    rows: list[bytes] = []
+    for path in paths:
+        for number in numbers:
+            rows.extend(read_partition(path, number))
+    rows.sort()
+    return rows
+
+
+def claim_of(site_no: int) -> bytes:
+    return CLAIM + SITE_NO.pack(site_no)
+
+
+def site_no_of(value: bytes) -> int:
+    """Whose row it is. Values are pipelines in their stored form, whose second member is the site's number."""
+    if value.startswith(CLAIM):
+        (number,) = SITE_NO.unpack(value[len(CLAIM) :])
+        return int(number)
+    return int(value[VALUE_SITE_AT : value.index(b",", VALUE_SITE_AT)])
+
+
+VALUE_SITE_AT: Final = len(b'{"v":1,"s":')

@@ -1,0 +1,139 @@
+"""Puts collected rows where there is no route yet, a transaction a batch: compare-and-set against everything else.
+
+Within the transaction the feed says which sites have changed since their tables were read; their rows are left to
+`revisit`. A route that is there already stays: if it differs it is newer. No edge is told, since no answer changes: the
+host was found by its table, and what is written is what the table leads to.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Final
+
+from migration.failures import Failure
+from migration.invert import Inverted, invert_table
+from migration.runs import CLAIM, VALUE_SITE_AT, site_no_of
+from router.hashing import KeyRing
+from router.hostname import Hostname
+from router.kv.feed import Change, ChangeUnreadable
+from router.kv.schema import FEED_SEQ, ROUTE_KEY_BYTES, SITE_NO, Database
+from router.kv.snapshot import Snapshot, Transaction
+
+THERE_ALREADY: Final = "there already"
+NEWER: Final = "a newer route is there"
+CONTESTED: Final = "another site's table names this host too"
+FOREIGN: Final = "requests for this host don't come to this site"
+TAKEN: Final = "the host's route belongs to another site"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A row that leads nowhere; which host it was, its site's table tells (`name_refused`)."""
+
+    route_key: bytes
+    site_no: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Sites that the feed names, up to `seq`. `everything`: it named more than it can tell."""
+
+    seq: int
+    site_nos: frozenset[int] = frozenset()
+    everything: bool = False
+
+    def includes(self, site_no: int) -> bool:
+        return self.everything or site_no in self.site_nos
+
+    def read_on(self, snapshot: Snapshot) -> "Changes":
+        """With what has come since."""
+        site_nos, seq, everything = set(self.site_nos), self.seq, self.everything
+        for key, value in snapshot.scan(Database.FEED, after=FEED_SEQ.pack(self.seq)):
+            (entry_seq,) = FEED_SEQ.unpack(key)
+            everything = everything or entry_seq != seq + 1  # the feed is bounded: some entries are gone
+            seq = entry_seq
+            try:
+                change = Change.parse(value)
+            except ChangeUnreadable:
+                everything = True
+                continue
+            everything = everything or change.everything
+            site_nos |= change.site_nos
+        return Changes(seq, frozenset(site_nos), everything)
+
+
+@dataclass(slots=True)
+class Written:
+    """What a batch came to; `deferred` rows belong to sites that have changed."""
+
+    migrated: int = 0
+    deferred: int = 0
+    bytes_count: int = 0
+    skipped: dict[str, int] = field(default_factory=dict)
+    refused: list[Refused] = field(default_factory=list)
+
+    def skip(self, reason: str) -> None:
+        self.skipped[reason] = self.skipped.get(reason, 0) + 1
+
+
+def write_rows(transaction: Transaction, rows: Sequence[bytes], changes: Changes) -> Written:
+    """`rows` are sorted, and hold all rows of each key. Raises StoreFull, StoreError."""
+    written = Written()
+    wanted = list(settled_rows(rows, changes, written))
+    there = dict(transaction.add_routes(wanted))
+    written.migrated = len(wanted) - len(there)
+    written.bytes_count = sum(ROUTE_KEY_BYTES + len(value) for _, value in wanted)
+    if there:
+        for key, value in wanted:
+            if key in there:
+                note_existing(written, key, value, there[key])
+    return written
+
+
+def settled_rows(rows: Sequence[bytes], changes: Changes, written: Written) -> Iterator[tuple[bytes, bytes]]:
+    """(route key, value) of those that may be written; of the others, what became of them is noted."""
+    asks_for_site = bool(changes.site_nos or changes.everything)
+    contested = contested_keys(rows)
+    for row in rows:
+        key, value = row[:ROUTE_KEY_BYTES], row[ROUTE_KEY_BYTES:]
+        if asks_for_site and changes.includes(site_no_of(value)):
+            written.deferred += 1
+        elif value.startswith(CLAIM) or key in contested:
+            written.refused.append(Refused(key, site_no_of(value), CONTESTED if key in contested else FOREIGN))
+        else:
+            yield key, value
+
+
+def contested_keys(rows: Sequence[bytes]) -> frozenset[bytes]:
+    """Keys that more than one row has: hosts that two sites' tables name."""
+    keys = [row[:ROUTE_KEY_BYTES] for row in rows]
+    if len(set(keys)) == len(keys):
+        return frozenset()
+    return frozenset(key for key, group in groupby(keys) if sum(1 for _ in group) > 1)
+
+
+def note_existing(written: Written, key: bytes, value: bytes, there: bytes) -> None:
+    """The route stays, whatever it is; one of another site is no newer version of ours."""
+    if there == value:
+        written.skip(THERE_ALREADY)
+    elif there.startswith(value[: value.index(b",", VALUE_SITE_AT) + 1]):
+        written.skip(NEWER)
+    else:
+        written.refused.append(Refused(key, site_no_of(value), TAKEN))
+
+
+def name_refused(snapshot: Snapshot, keys: KeyRing, refused: Sequence[Refused]) -> list[Failure]:
+    """With the hosts whose hashes they are, found in their sites' tables once more."""
+    failures = []
+    ordered = sorted(refused, key=lambda each: each.site_no)
+    for site_no, group in groupby(ordered, key=lambda each: each.site_no):
+        reasons = {each.route_key: each.reason for each in group}
+        table = snapshot.get(Database.LEGACY_TABLES, SITE_NO.pack(site_no)) or b""
+        for each in invert_table(table):
+            if isinstance(each, Inverted) and reasons:
+                reason = reasons.pop(keys.route_key(Hostname(each.host)), None)
+                if reason is not None:
+                    failures.append(Failure(site_no, each.host, reason))
+        failures += [Failure(site_no, f"route key {key.hex()}", reason) for key, reason in reasons.items()]
+    return failures

@@ -1,0 +1,254 @@
+"""`onehop migrate …`: moves routes that only the legacy scheme has into the hashed scheme, while both are served.
+
+Works on the data folder itself, beside a running server or without one.
+"""
+
+import dataclasses
+import os
+import time
+from typing import Annotated, Any, Final
+
+import typer
+
+from migration.failures import Failure, read_failures
+from migration.pacing import Hours
+from migration.plan import plan_migration
+from migration.progress import Control, Progress, put_control, read_control, read_progress
+from onehop.commands.migrate_finish import cleanup, verify
+from onehop.commands.migrate_rollout import report, rollout
+from onehop.commands.options import AsJson, Data
+from onehop.config import load_config
+from onehop.errors import CommandFailed
+from onehop.log_setup import configure_logs
+from onehop.migration_parts import NICENESS, MigrationOptions
+from onehop.migration_run import JobWatch, run_job
+from onehop.opened_store import OpenedStore, find_folder, opened
+from onehop.output import show_fields, show_json, show_line, show_table, watched
+from onehop.site_lookup import site_names_of, site_number
+from router.policy_record import read_policy
+
+app = typer.Typer(add_completion=False, help="Move what only routing tables have into the hashed scheme.")
+
+WATCH_S: Final = 1.0
+FAILURES_SHOWN: Final = 50
+REASON_PAUSED: Final = "paused by 'onehop migrate pause'"
+
+Rate = Annotated[float | None, typer.Option("--rate", min=1, help="Deployments a second at the most.")]
+BytesRate = Annotated[float | None, typer.Option("--bytes-rate", min=1000, help="Bytes of routes a second, at most.")]
+Parallel = Annotated[int, typer.Option(min=1, max=64, help="Processes that read tables.")]
+Guard = Annotated[bool, typer.Option(help="Slow down when visitors fare worse, stop past a limit.")]
+
+
+class NothingToDo(CommandFailed):
+    """There is no job, or nothing failed."""
+
+
+@app.command("plan")
+def plan(data: Data = None, as_json: AsJson = False) -> None:
+    """Count what a migration would do, how long it would take, what it couldn't read. Writes nothing."""
+    with opened(find_folder(data)) as it, watched() as watcher, it.store.read() as snapshot:
+        planned = plan_migration(snapshot, it.keys, it.names, watcher)
+    if as_json:
+        show_json(dataclasses.asdict(planned))
+        return
+    show_fields(
+        [
+            ("sites", f"{planned.sites} with a table"),
+            ("hosts", f"{planned.total} in their tables"),
+            ("to migrate", planned.to_migrate),
+            ("there already", planned.there_already),
+            ("can't be migrated", planned.failed),
+            ("takes", f"about {planned.expected_s:.0f} s unthrottled, {planned.expected_bytes / 1e6:.1f} MB of routes"),
+        ]
+    )
+    show_failures(planned.failures, planned.failed)
+
+
+@app.command("run")
+def run(
+    rate: Rate = None,
+    bytes_rate: BytesRate = None,
+    sites: Annotated[str | None, typer.Option(help="Names of sites, with commas; all, unless given.")] = None,
+    dc: Annotated[str | None, typer.Option(help="Just sites that this data centre finds by the legacy scheme.")] = None,
+    hours: Annotated[str | None, typer.Option(help="Work in these hours only, such as 22:00-06:00.")] = None,
+    parallel: Parallel = 1,
+    guard: Guard = True,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Migrate; goes on with a job that was cut short. Every host is served meanwhile."""
+    with opened(find_folder(data)) as it:
+        wanted = wanted_sites(it, names=sites, dc=dc)
+        set_control(it, deployments_per_s=rate, bytes_per_s=bytes_rate, is_paused=False, pause_reason="")
+        migrate(it, MigrationOptions(wanted, parsed_hours(hours), parallel, guard), as_json=as_json)
+
+
+@app.command("retry")
+def retry(parallel: Parallel = 1, guard: Guard = True, data: Data = None, as_json: AsJson = False) -> None:
+    """Migrate the sites again of which something failed."""
+    with opened(find_folder(data)) as it:
+        with it.store.read() as snapshot:
+            failed = frozenset(each.site_no for each in read_failures(snapshot))
+        if not failed:
+            raise NothingToDo("nothing has failed; 'onehop migrate status' shows the last job")
+        migrate(it, MigrationOptions(failed, None, parallel, guard), as_json=as_json)
+
+
+def migrate(it: OpenedStore, options: MigrationOptions, *, as_json: bool) -> None:
+    configure_logs(load_config({}, os.environ).log_format)
+    os.nice(NICENESS)  # of two that want the processor, the edge is to have it
+    with watched() as watcher:
+        progress = run_job(it, options, JobWatch(it.folder, watcher).look)
+    with it.store.read() as snapshot:
+        control = read_control(snapshot)
+    show(progress, control, as_json=as_json)
+    if progress.failed:
+        raise typer.Exit(1)
+
+
+@app.command("status")
+def status(
+    watch: Annotated[bool, typer.Option("--watch", help="Until the job ends, once a second.")] = False,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """How far the job is, or how the last one ended."""
+    with opened(find_folder(data)) as it:
+        while True:
+            with it.store.read() as snapshot:
+                progress, control = read_progress(snapshot), read_control(snapshot)
+            if progress is None:
+                told = "no migration yet; 'onehop migrate plan' says what one would do"
+                show_json({"state": "none"}) if as_json else show_line(told)
+                return
+            show(progress, control, as_json=as_json)
+            if not watch or progress.state.is_end:
+                return
+            time.sleep(WATCH_S)
+
+
+@app.command("pause")
+def pause(data: Data = None) -> None:
+    """Let the job wait after the batch that it is at."""
+    with opened(find_folder(data)) as it:
+        need_job(it)
+        set_control(it, is_paused=True, pause_reason=REASON_PAUSED)
+    show_line("paused; 'onehop migrate resume' lets it go on")
+
+
+@app.command("resume")
+def resume(data: Data = None) -> None:
+    """Let a paused job go on. One whose process has ended goes on with 'onehop migrate run'."""
+    with opened(find_folder(data)) as it:
+        need_job(it)
+        set_control(it, is_paused=False, pause_reason="")
+    show_line("resumed")
+
+
+@app.command("set")
+def set_pace(rate: Rate = None, bytes_rate: BytesRate = None, data: Data = None) -> None:
+    """Change the pace of the job that runs, from its next batch on."""
+    if rate is None and bytes_rate is None:
+        raise typer.BadParameter("nothing to set: give --rate or --bytes-rate")
+    members = {"deployments_per_s": rate, "bytes_per_s": bytes_rate}
+    with opened(find_folder(data)) as it:
+        set_control(it, **{name: value for name, value in members.items() if value is not None})
+    show_line("set")
+
+
+@app.command("failures")
+def list_failures(data: Data = None, as_json: AsJson = False) -> None:
+    """What could not be migrated, each with its reason."""
+    with opened(find_folder(data)) as it, it.store.read() as snapshot:
+        failures = list(read_failures(snapshot))
+        names = site_names_of(snapshot, {each.site_no for each in failures})
+    if as_json:
+        show_json([{"site": names.get(each.site_no), **dataclasses.asdict(each)} for each in failures])
+        return
+    rows = [(names.get(each.site_no) or each.site_no, each.what, each.reason) for each in failures]
+    show_table(("site", "host or pattern", "reason"), rows, empty="nothing has failed")
+
+
+def need_job(it: OpenedStore) -> Progress:
+    """The job that hasn't ended. Raises NothingToDo."""
+    with it.store.read() as snapshot:
+        progress = read_progress(snapshot)
+    if progress is None or progress.state.is_end:
+        raise NothingToDo("no migration is under way; 'onehop migrate run' begins one")
+    return progress
+
+
+def document_of(progress: Progress, control: Control) -> dict[str, Any]:
+    elapsed_s = (progress.ended_s or time.time()) - progress.started_s
+    rate = progress.done / elapsed_s if elapsed_s > 0 else 0.0
+    left = progress.total - progress.done
+    is_paused = control.is_paused and not progress.state.is_end
+    return {
+        "job": progress.job,
+        "state": "paused" if is_paused else progress.state.value,
+        "total": progress.total,
+        "migrated": progress.migrated,
+        "failed": progress.failed,
+        "skipped": progress.skipped,
+        "skipped_by_reason": progress.skipped_by_reason,
+        "rate": round(rate, 1),
+        "rate_limit": control.deployments_per_s,
+        "eta_s": round(left / rate, 1) if rate and not progress.state.is_end else None,
+        "elapsed_s": round(elapsed_s, 3),
+        "guard": progress.guard,
+        "reason": progress.reason or (control.pause_reason if is_paused else ""),
+    }
+
+
+def show(progress: Progress, control: Control, *, as_json: bool) -> None:
+    told = document_of(progress, control)
+    if as_json:
+        show_json(told)
+        return
+    by_reason = ", ".join(f"{count} {reason}" for reason, count in progress.skipped_by_reason.items())
+    told["skipped_by_reason"] = by_reason
+    show_fields([(name.replace("_", " "), value) for name, value in told.items() if value not in ("", None)])
+    if progress.failed:
+        show_line("'onehop migrate failures' names what failed and why")
+
+
+def show_failures(failures: list[Failure], count: int) -> None:
+    for each in failures[:FAILURES_SHOWN]:
+        show_line(f"site {each.site_no}: {each.what}: {each.reason}")
+    if count > FAILURES_SHOWN:
+        show_line(f"and {count - FAILURES_SHOWN} more")
+
+
+def set_control(it: OpenedStore, **members: Any) -> Control:
+    with it.store.write() as transaction:
+        control = dataclasses.replace(read_control(transaction), **members)
+        put_control(transaction, control)
+    return control
+
+
+def wanted_sites(it: OpenedStore, *, names: str | None, dc: str | None) -> frozenset[int] | None:
+    """Numbers; None for all."""
+    if names is None and dc is None:
+        return None
+    with it.store.read() as snapshot:
+        if names is not None:
+            wanted = {site_number(snapshot, each.strip()) for each in names.split(",")}
+        else:
+            wanted = set(site_names_of(snapshot))
+        if dc is not None:
+            policy = read_policy(snapshot)
+            wanted = {no for no in wanted if (rule := policy.rule_of(no, dc)).split or rule.scheme.is_legacy}
+    return frozenset(wanted)
+
+
+def parsed_hours(text: str | None) -> Hours | None:
+    try:
+        return Hours.parse(text) if text is not None else None
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+app.command("verify")(verify)
+app.command("rollout")(rollout)
+app.command("report")(report)
+app.command("cleanup")(cleanup)

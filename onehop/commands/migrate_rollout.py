@@ -1,0 +1,74 @@
+"""`onehop migrate rollout` and `report`."""
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from migration.failures import read_failures
+from migration.progress import read_progress
+from migration.report import render_report
+from migration.samples import SampleLog, read_samples
+from onehop.commands.options import AsJson, Data
+from onehop.commands.policy import who
+from onehop.config import load_config
+from onehop.errors import CommandFailed
+from onehop.log_setup import configure_logs
+from onehop.migration_rollout import ROLLOUT, Rollout, RolloutOptions
+from onehop.opened_store import find_folder, opened
+from onehop.output import show_json, show_line, watched
+
+DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(s|m|h|)")
+UNIT_S: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class NoReport(CommandFailed):
+    """There was no migration yet."""
+
+
+def rollout(
+    to: Annotated[float, typer.Option(min=0.01, max=100, help="Percent of sites, at the end.")] = 100.0,
+    step: Annotated[float, typer.Option(min=0.01, max=100, help="Percent of sites, more at each step.")] = 10.0,
+    hold: Annotated[str, typer.Option(help="How long each step is looked at: 60s, 5m, 1h.")] = "60s",
+    verify: Annotated[bool, typer.Option(help="Compare the sites of a step by both schemes before it.")] = True,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let the hashed scheme serve more and more sites; takes itself back when differences, errors or p99 say so."""
+    configure_logs(load_config({}, os.environ).log_format)
+    options = RolloutOptions(to=to, step=step, hold_s=parsed_duration_s(hold), verifies=verify)
+    with opened(find_folder(data)) as it:
+        it.folder.migration.mkdir(mode=0o700, exist_ok=True)
+        with watched() as watcher:
+            policy = Rollout(it, options, who(), watcher, SampleLog(it.folder.samples)).run()
+    percent = policy.percentage.percent if policy.percentage is not None else 0.0
+    told = {"percent": percent, "generation": policy.generation}
+    show_json(told) if as_json else show_line(
+        f"the hashed scheme serves {percent:g} % of sites (policy {policy.generation})"
+    )
+
+
+def report(
+    out: Annotated[Path, typer.Option("--out", help="Where to write it.")] = Path("migration.html"),
+    data: Data = None,
+) -> None:
+    """Write the last migration down as a page: rate and p99 over time, failures by reason, the rollout."""
+    with opened(find_folder(data)) as it:
+        with it.store.read() as snapshot:
+            progress, failures = read_progress(snapshot), list(read_failures(snapshot))
+        if progress is None:
+            raise NoReport("no migration yet; 'onehop migrate run' begins one")
+        samples = list(read_samples(it.folder.samples))
+    own = [sample for sample in samples if sample.job == progress.job]
+    rolled_out = [sample for sample in samples if sample.job == ROLLOUT and sample.at_s >= progress.started_s]
+    out.write_text(render_report(progress, own, rolled_out, failures), "utf-8")
+    show_line(f"written to {out}")
+
+
+def parsed_duration_s(text: str) -> float:
+    match = DURATION.fullmatch(text.strip())
+    if match is None or float(match[1]) <= 0:
+        raise typer.BadParameter(f"--hold {text!r} isn't a time such as 60s, 5m or 1h")
+    return float(match[1]) * UNIT_S[match[2]]
