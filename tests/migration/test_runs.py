@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from migration.runs import (
@@ -23,6 +23,7 @@ KEYS = st.binary(min_size=16, max_size=16)
 VALUES = st.binary(min_size=1, max_size=40)
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.tuples(KEYS, VALUES), max_size=30), min_size=1, max_size=3))
 def test_all_rows_of_all_runs_come_back_in_key_order(
     tmp_path_factory: pytest.TempPathFactory, runs: list[list[tuple[bytes, bytes]]]
