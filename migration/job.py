@@ -19,7 +19,10 @@ from workflows import NonRetryableError, Workflow, WorkflowEvent, WorkflowStep
 from workflows.step_config import StepOptions
 
 WORKFLOW_NAME: Final = "onehop-migration"
-STEP: Final[StepOptions] = {"retries": {"limit": 3, "delay": "2 seconds", "backoff": "exponential"}, "timeout": "30 days"}
+STEP: Final[StepOptions] = {
+    "retries": {"limit": 3, "delay": "2 seconds", "backoff": "exponential"},
+    "timeout": "30 days",
+}
 """A piece takes as long as its pace wants; what can pass by itself (a disk that was full) gets a few more tries."""
 REVISITS_A_STEP: Final = 500
 
