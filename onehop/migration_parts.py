@@ -25,6 +25,7 @@ from migration.progress import Progress, read_progress
 from onehop.data_folder import DataFolder
 from onehop.errors import CommandFailed
 from onehop.opened_store import OpenedStore, opened
+from onehop.processes import die_with_parent
 from router.key_files import read_key_ring
 from router.metrics.reading import Reading, read_metrics
 from workflows import Timing, open_engine
@@ -128,7 +129,9 @@ def collecting_processes(folder: DataFolder, options: MigrationOptions) -> Itera
     """Processes of their own, since hashing keeps an interpreter busy; begun anew rather than forked, since a store
     doesn't survive a fork."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(options.parallel, mp_context=context) as pool:
+    with ProcessPoolExecutor(
+        options.parallel, mp_context=context, initializer=die_with_parent, initargs=(os.getpid(),)
+    ) as pool:
 
         def collect(chunk: Chunk) -> "asyncio.Future[int]":
             return asyncio.get_running_loop().run_in_executor(pool, collect_chunk, folder, chunk)
