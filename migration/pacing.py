@@ -10,10 +10,9 @@ from datetime import datetime, time
 from typing import Final, Self
 
 from migration.guard import UNBOUNDED_PER_S, GuardState, Health, Limits, look
-from migration.progress import Control, read_control
+from migration.progress import Control
 from migration.throttle import Pace, Throttle
 from router.event_log import event_log
-from router.kv.store import Store
 
 LOOK_EVERY_S: Final = 1.0
 BASELINE_S: Final = 2.0
@@ -53,9 +52,10 @@ class Hours:
 
 @dataclass(slots=True)
 class Pacer:
-    """One job's. `health` says how visitors have fared since it was asked last; None: nobody watches."""
+    """One job's. `control` is what the operator wants just now; `health` says how visitors have fared since it was
+    asked last, None: nobody watches."""
 
-    store: Store
+    control: Callable[[], Control]
     health: Callable[[], Health] | None
     monotonic_s: Callable[[], float]
     local_now: Callable[[], datetime]
@@ -86,7 +86,7 @@ class Pacer:
 
     def batch_rows(self) -> int:
         """How many rows the next batch takes."""
-        return self.pace(self._control()).batch_rows(BATCH_ROWS_MAX, BATCH_S)
+        return self.pace(self.control()).batch_rows(BATCH_ROWS_MAX, BATCH_S)
 
     def after_batch(self, *, rows_count: float, bytes_count: float) -> None:
         """Returns when the next batch may begin; several at once wait for each other. Raises Stopped."""
@@ -95,11 +95,11 @@ class Pacer:
 
     def _await_turn(self, rows_count: float, bytes_count: float) -> None:
         assert self._throttle is not None, "begun before its first batch"
-        control = self._control()
+        control = self.control()
         while control.is_paused or not self._is_in_hours():
             self.waiting_for = control.pause_reason or "paused" if control.is_paused else "outside of its hours"
             self._wait(POLL_S)
-            control = self._control()
+            control = self.control()
         self.waiting_for = ""
         self._look()
         wait_s = self._throttle.wait_s(
@@ -140,10 +140,6 @@ class Pacer:
 
     def _is_in_hours(self) -> bool:
         return self.hours is None or self.hours.include(self.local_now().time())
-
-    def _control(self) -> Control:
-        with self.store.read() as snapshot:
-            return read_control(snapshot)
 
     def _wait(self, seconds: float) -> None:
         if self.stop.wait(seconds):

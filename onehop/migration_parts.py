@@ -21,7 +21,7 @@ from migration.guard import Health
 from migration.job import Migration, Work, migration_workflow
 from migration.move import Chunk, Mover
 from migration.pacing import Hours, Pacer
-from migration.progress import Progress, read_progress
+from migration.progress import Control, Progress, read_control, read_progress
 from onehop.data_folder import DataFolder
 from onehop.errors import CommandFailed
 from onehop.opened_store import OpenedStore, opened
@@ -104,12 +104,26 @@ def mover_of(it: OpenedStore) -> Mover:
 
 
 def pacer_of(it: OpenedStore, options: MigrationOptions) -> Pacer:
+    def control() -> Control:
+        with it.store.read() as snapshot:
+            return read_control(snapshot)
+
     return Pacer(
-        store=it.store,
+        control=control,
         health=WatchedHealth(it.folder.metrics) if options.is_guarded else None,
         monotonic_s=time.monotonic,
         local_now=lambda: datetime.now().astimezone(),
         hours=options.hours,
+    )
+
+
+def rotation_pacer(it: OpenedStore, *, rate: float | None, is_guarded: bool) -> Pacer:
+    """The pace of a key rotation, which moves routes as a migration does: in batches, between which it can wait."""
+    return Pacer(
+        control=lambda: Control(deployments_per_s=rate),
+        health=WatchedHealth(it.folder.metrics) if is_guarded else None,
+        monotonic_s=time.monotonic,
+        local_now=lambda: datetime.now().astimezone(),
     )
 
 

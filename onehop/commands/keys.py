@@ -1,5 +1,6 @@
 """`onehop keys …`: the keys that hostnames are hashed with; and how a lost secret of the control plane is given up."""
 
+import os
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
@@ -7,7 +8,11 @@ from typing import Annotated
 import typer
 
 from control_plane.key_proofs import TOKEN_PEPPER, VARIABLES_KEY, give_up_key
+from migration.pacing import Pacer
 from onehop.commands.options import AsJson, Data
+from onehop.config import load_config
+from onehop.log_setup import configure_logs
+from onehop.migration_parts import rotation_pacer
 from onehop.opened_store import find_folder, opened
 from onehop.output import Watcher, show_json, show_line, show_table, watched
 from router.key_files import make_key
@@ -36,12 +41,17 @@ def rotate(
     drop_orphans: Annotated[
         int, typer.Option(min=0, help="How many routes that belong to no record may be lost with the old key.")
     ] = 0,
+    rate: Annotated[float | None, typer.Option("--rate", min=1, help="Hosts a second at the most.")] = None,
+    guard: Annotated[bool, typer.Option(help="Slow down when visitors fare worse, stop past a limit.")] = True,
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
     """Replace the key, while every host is served. Cut short, run it again: it goes on where it stopped."""
+    configure_logs(load_config({}, os.environ).log_format)
     with opened(find_folder(data)) as it, watched() as watcher:
-        shown = Pace(watcher)
+        pacer = rotation_pacer(it, rate=rate, is_guarded=guard)
+        pacer.begin()
+        shown = Pace(watcher, pacer)
         rotated = rotate_keys(
             it.store,
             it.folder.route_keys,
@@ -87,14 +97,17 @@ def renew(
 
 @dataclass(slots=True)
 class Pace:
-    """Turns the rotation's running totals into steps for whoever watches."""
+    """Turns the rotation's running totals into steps, for whoever watches and for the pace."""
 
     watcher: Watcher
+    pacer: Pacer
     rows_count: int = -1
 
     def follow(self, progress: Progress) -> None:
         if self.rows_count < 0:
             self.watcher.begin("hashing hosts again", progress.rows_total)
             self.rows_count = 0
-        self.watcher.advance(progress.rows_count - self.rows_count)
+        passed = progress.rows_count - self.rows_count
+        self.watcher.advance(passed)
         self.rows_count = progress.rows_count
+        self.pacer.after_batch(rows_count=passed, bytes_count=0)

@@ -12,7 +12,7 @@ from control_plane.clock import Clock
 from migration.guard import Health
 from migration.move import Mover
 from migration.pacing import Hours, Pacer
-from migration.progress import Progress, State, read_progress
+from migration.progress import Control, Progress, State, read_progress
 from migration.verify import SiteVerified, Verifier
 from onehop.config import Config
 from onehop.edge_parts import prepare
@@ -33,7 +33,7 @@ class LegacyStore:
 
     def pacer(self, health: Health | None = None, *, hours: Hours | None = None) -> Pacer:
         pacer = Pacer(
-            store=self.it.store,
+            control=Control,
             health=(lambda: health) if health is not None else None,
             monotonic_s=time.monotonic,
             local_now=lambda: datetime.now(UTC),
