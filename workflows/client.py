@@ -33,6 +33,7 @@ from workflows.workflow import Retention, Workflow, name_of
 
 COMMAND_WAIT_S: Final = 5.0
 COMMAND_POLL_S: Final = 0.02
+RESULT_POLL_S_MAX: Final = 0.25  # thousands may wait at once; who waits long bears a tenth more
 NOT_FOUND: Final = (10400, "workflows.api.error.instance.not_found")
 INTERNAL: Final = (10001, "workflows.api.error.internal_server")
 WorkflowRef = str | type[Workflow]
@@ -324,9 +325,12 @@ class InstanceHandle:
 
     async def ended(self, timeout: float | None = None) -> InstanceRecord:
         """Waits (seconds) for a terminal state. Raises TimeoutError."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         async with asyncio.timeout(timeout):
-            while not (record := self.record()).status.is_terminal:  # noqa: ASYNC110 - other processes end it too
-                await asyncio.sleep(COMMAND_POLL_S)
+            while not (record := self.record()).status.is_terminal:  # by looking: other processes end it too
+                waited_s = loop.time() - began
+                await asyncio.sleep(min(max(COMMAND_POLL_S, waited_s / 10), RESULT_POLL_S_MAX))
         return record
 
     def created_on(self) -> datetime:

@@ -235,7 +235,9 @@ class Worker:
             commanded = transaction.all(
                 "SELECT seq, pending_cmd FROM instances WHERE lease_owner=? AND pending_cmd IS NOT NULL", (worker_id,)
             )
-            crowded = transaction.one("SELECT 1 FROM instances WHERE status=0 LIMIT 1") is not None
+            crowded = (
+                transaction.one("SELECT 1 FROM instances INDEXED BY instances_ready WHERE status=0 LIMIT 1") is not None
+            )
             return Tended(claimed, leases.next_wake_ms(transaction), commanded, crowded, swept)
 
         tended = await self.writer.submit(command, leased=True)
@@ -257,7 +259,7 @@ class Worker:
         """Whether there is work, by reading alone: an idle worker writes nothing. Notes when the next is due."""
         try:
             is_ready, is_commanded, next_wake_ms = self._reader.execute(
-                "SELECT EXISTS(SELECT 1 FROM instances WHERE status=0),"
+                "SELECT EXISTS(SELECT 1 FROM instances INDEXED BY instances_ready WHERE status=0),"
                 " EXISTS(SELECT 1 FROM instances WHERE lease_owner=? AND pending_cmd IS NOT NULL),"
                 " (SELECT min(wake_at) FROM instances WHERE status=7)",
                 (self.writer.worker_id,),

@@ -1,4 +1,8 @@
-"""An engine on a clock that stands still, for every test that says what happens when."""
+"""An engine on a clock that stands still, for every test that says what happens when.
+
+A test named `test_row_NN_...` holds that row of the spec's table of corner cases. Rows 61, 62 and 63 are about the
+API and wrangler, and are tested with those.
+"""
 
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator

@@ -16,7 +16,7 @@ from workflows.states import Command, LogEvent, Status, Trigger, Verdict, forese
 from workflows.store.records import render_failure
 from workflows.store.transaction import Transaction
 
-OWNED_TABLES: Final = ("steps", "attempts", "chunks", "log", "events")  # what goes with its instance
+OWNED_TABLES: Final = ("steps", "attempts", "log", "events")  # what goes with its instance
 EVENT: Final = "event"  # in `pending_cmd`: look for events, one came
 TERMINATED: Final = Failure("Terminated", "the instance was terminated")
 
@@ -317,7 +317,7 @@ def _wipe(transaction: Transaction, seq: int) -> None:
 
 def _wipe_from(transaction: Transaction, seq: int, first: int) -> None:
     gone = "instance_seq=? AND (ord>=? OR state NOT IN ('done', 'failed'))"
-    for table in ("attempts", "chunks", "log"):
+    for table in ("attempts", "log"):
         transaction.execute(
             f"DELETE FROM {table} WHERE instance_seq=? AND step_id IN (SELECT id FROM steps WHERE {gone})",
             (seq, seq, first),

@@ -65,10 +65,6 @@ CREATE TABLE events(
   id INTEGER PRIMARY KEY AUTOINCREMENT, instance_seq INTEGER NOT NULL, type TEXT NOT NULL, payload BLOB NOT NULL,
   received_on INTEGER NOT NULL);
 CREATE INDEX events_of ON events(instance_seq, id);
-CREATE TABLE chunks(
-  step_id INTEGER NOT NULL, idx INTEGER NOT NULL, instance_seq INTEGER NOT NULL, chunk BLOB NOT NULL,
-  PRIMARY KEY(step_id, idx)) WITHOUT ROWID;
-CREATE INDEX chunks_of ON chunks(instance_seq);
 CREATE TABLE log(
   id INTEGER PRIMARY KEY, instance_seq INTEGER NOT NULL, ts INTEGER NOT NULL, event INTEGER NOT NULL, step_id INTEGER,
   attempt INTEGER, meta_json TEXT);
@@ -78,9 +74,6 @@ INSERT INTO counters VALUES(1, 0, 0);
 CREATE TABLE workers(
   id TEXT PRIMARY KEY, pid INTEGER NOT NULL, host TEXT NOT NULL, started INTEGER NOT NULL, heartbeat INTEGER NOT NULL,
   lease_until INTEGER NOT NULL);
-CREATE TABLE jobs(
-  id INTEGER PRIMARY KEY, workflow_id TEXT NOT NULL, kind TEXT NOT NULL, arg TEXT, started INTEGER NOT NULL,
-  finished INTEGER);
 CREATE TABLE fired(workflow_id TEXT NOT NULL, cron TEXT NOT NULL, fired_on INTEGER NOT NULL,
   PRIMARY KEY(workflow_id, cron)) WITHOUT ROWID;
 CREATE TABLE metrics(
