@@ -104,7 +104,7 @@ def test_forms_start_pause_resume_send_and_terminate(browser: Chrome, server: Li
     press(browser, "Pause")
     until(browser, "Paused")
     press(browser, "Resume")
-    until(browser, "Pause")
+    WebDriverWait(browser, WAIT_S).until(lambda driver: driver.find_elements(By.XPATH, "//button[.='Pause']"))
     press(browser, "Send event…")
     kind = browser.find_element(By.NAME, "type")
     assert kind.get_attribute("value") == "picked-up"

@@ -24,6 +24,7 @@ from envelope.errors import (
     ValueRefused,
 )
 from workflows.errors import InstanceNotFound, StoreError, WorkflowError, WorkflowNotFound
+from workflows.intake import RateExceeded
 
 RETRY_AFTER_S: Final = 1
 
@@ -59,6 +60,8 @@ def translate(error: Exception) -> ApiError:
         case StoreError():
             told = STORE_TOLD.get(error.code, "the store failed; the server's log has the reason")
             return Refusal(500, 10001, f"workflows.api.error.internal_server: {told}")
+        case RateExceeded():
+            return too_many(f"{error.code}: {error.why}", retry_after_s=error.retry_after_s)
         case WorkflowError():
             return translate_refusal(error)
         case BodyUnreadable() | ValueRefused():
@@ -88,13 +91,11 @@ def translate_refusal(error: WorkflowError) -> ApiError:
             return Refusal(409, 10405, message)
         case "payload.too_large":
             return Refusal(413, 10413, message)
-        case "rate.limited" | "queue.full" | "too_many":
-            return too_many(message)
         case code if code.startswith("instance.cannot_"):
             return Refusal(409, 10406, message)
         case _:
             return Refusal(400, 10407, message)
 
 
-def too_many(message: str) -> ApiError:
-    return Refusal(429, 10429, message, headers={"retry-after": str(RETRY_AFTER_S)})
+def too_many(message: str, *, retry_after_s: int = RETRY_AFTER_S) -> ApiError:
+    return Refusal(429, 10429, message, headers={"retry-after": str(retry_after_s)})

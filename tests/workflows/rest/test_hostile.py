@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.workflows.rest.client import Api, mounted
+from workflows import Limits
 from workflows.desk import Desk
 from workflows.rest.app import WorkflowsApi
 
@@ -75,3 +76,13 @@ async def test_hardening_60_nothing_of_the_store_is_told_when_it_fails(tmp_path:
         path.unlink()
         assert (await api.call("GET", "")).result == []  # mended: no restart was needed
     await broken.close()
+
+
+async def test_more_creations_than_there_may_be_are_asked_to_wait(tmp_path: Path) -> None:
+    limited = WorkflowsApi(Desk(tmp_path / "workflows.db", limits=Limits(queued_max=1)))
+    async with mounted(limited) as api:
+        await api.call("PUT", "/w", {"script_name": "s", "class_name": "C"})
+        await api.start("w")
+        refused = await api.call("POST", "/w/instances", {})
+        assert (refused.status, refused.code, refused.headers["retry-after"]) == (429, 10429, "10")
+    await limited.close()
