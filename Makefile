@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: setup setup-dev run test check bench lock clean
+.PHONY: setup setup-dev run test check bench bench-migration lock clean
 
 setup: $(VENV)/.runtime ## the virtual environment, with .venv/bin/onehop in it
 setup-dev: $(VENV)/.dev
@@ -41,6 +41,9 @@ $(VENV)/.bench: $(VENV)/.dev requirements/bench.txt loadtests/lighthouse/package
 
 bench: $(VENV)/.bench ## every load test, in full; writes loadtests/RESULTS.md
 	@$(BIN)/python -m loadtests
+
+bench-migration: $(VENV)/.bench ## how fast a migration is, and what visitors notice; `ARGS=--quick` for a minute of it
+	@$(BIN)/python -m loadtests.migration $(ARGS)
 
 lock: ## lock the requirements again, newest versions that fit (needs uv on the PATH)
 	@for set in build runtime dev bench; do \
