@@ -21,17 +21,25 @@ from typing import Final
 
 from blake3 import blake3
 
+from asset_server.blobs import BlobStore
+from control_plane.clock import Clock
 from onehop.api_client import ACCOUNT, PAGES_API, ApiAccess, ApiClient, ApiRefused
 from onehop.config import DATA_DEFAULT, Config
+from onehop.data_folder import DataFolder
 from onehop.deploy_client import CODE_UNKNOWN_PROJECT, DeployOptions, deploy_folder
 from onehop.deploy_folder import read_folder
+from onehop.opened_store import opened
 from onehop.output import Watcher
 from onehop.processes import die_with_parent
+from onehop.seed import SeedPlan, name_of, seed
+from router.kv.schema import Database
 
 SITES_FOLDER: Final = Path(__file__).parent / "demo_sites"
 PRODUCTION_BRANCH: Final = "main"
 DIGEST_CHARACTERS: Final = 16
 STOP_TIMEOUT_S: Final = 30.0
+LEGACY_SITE_PREFIX: Final = b"seed-"
+LEGACY_DEPLOYMENTS: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +117,19 @@ def deploy_demo_sites(server: RunningServer, *, watcher: Watcher) -> list[tuple[
         return [(demo, deploy_if_changed(api, demo, watcher=watcher)) for demo in DEMO_SITES]
 
 
+def seed_legacy_site(server: RunningServer, *, watcher: Watcher) -> str:
+    """A site that only its routing table knows, as the old design left them; its host. Made once."""
+    folder = DataFolder(server.data)
+    with opened(folder) as it:
+        with it.store.read() as snapshot:
+            found = next(snapshot.scan(Database.SITE_NAMES, prefix=LEGACY_SITE_PREFIX), None)
+        if found is not None:
+            return it.names.production(found[0].decode("ascii")).name
+        plan = SeedPlan(sites_count=1, deployments_count=LEGACY_DEPLOYMENTS, is_legacy_only=True)
+        numbers = seed(it, BlobStore(folder.root), plan, clock=Clock(), watcher=watcher)
+        return it.names.production(name_of(numbers[0])).name
+
+
 def deploy_if_changed(api: ApiClient, demo: DemoSite, *, watcher: Watcher) -> str:
     with laid_over_each_other(demo.folders) as folder:
         digest = digest_of(folder)
@@ -171,6 +192,12 @@ def first_deploy_lines(server: RunningServer) -> list[str]:
         "npx wrangler pages project create my-site --production-branch main",
         "npx wrangler pages deploy ./public --project-name my-site --branch main",
     ]
+
+
+def migration_lines(server: RunningServer) -> list[str]:
+    """What to type to move the old site's deployments; docs/migration.md goes on from there."""
+    onehop, data = quoted(command_path()), quoted(server.data)
+    return [f"{onehop} migrate {command} --data {data}" for command in ("plan", "run", "verify")]
 
 
 def command_path() -> Path:

@@ -5,7 +5,16 @@ from typing import Annotated
 
 import typer
 
-from onehop.demo import DemoSite, RunningServer, deploy_demo_sites, first_deploy_lines, serving
+from onehop.demo import (
+    LEGACY_DEPLOYMENTS,
+    DemoSite,
+    RunningServer,
+    deploy_demo_sites,
+    first_deploy_lines,
+    migration_lines,
+    seed_legacy_site,
+    serving,
+)
 from onehop.output import show_line, watched
 
 app = typer.Typer(add_completion=False)
@@ -26,11 +35,12 @@ def demo(
             raise typer.Exit(1)
         with watched() as watcher:
             sites = deploy_demo_sites(server, watcher=watcher)
-        tell(server, sites)
+            legacy_host = seed_legacy_site(server, watcher=watcher)
+        tell(server, sites, legacy_host)
         raise typer.Exit(server.process.wait())
 
 
-def tell(server: RunningServer, sites: list[tuple[DemoSite, str]]) -> None:
+def tell(server: RunningServer, sites: list[tuple[DemoSite, str]], legacy_host: str) -> None:
     show_line("")
     for site, url in sites:
         name = site.site if site.branch == "main" else f"{site.site}, branch {site.branch}"
@@ -40,5 +50,10 @@ def tell(server: RunningServer, sites: list[tuple[DemoSite, str]]) -> None:
     show_line("")
     for line in first_deploy_lines(server):
         show_line(f"  {line}" if line else "")
+    show_line("")
+    show_line(f"{legacy_host} has {LEGACY_DEPLOYMENTS} deployments that only a routing table knows. Migrate them:")
+    show_line("")
+    for line in migration_lines(server):
+        show_line(f"  {line}")
     show_line("")
     show_line("Ctrl-C ends it; what was deployed stays.")

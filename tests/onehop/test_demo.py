@@ -1,5 +1,6 @@
 """`onehop demo`: both sites, their branch and every page of them, as a visitor finds them."""
 
+import json
 import os
 import re
 import signal
@@ -14,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from onehop.data_folder import DataFolder
-from onehop.demo import DEMO_SITES, SITES_FOLDER
+from onehop.demo import DEMO_SITES, LEGACY_DEPLOYMENTS, SITES_FOLDER
 from router.kv.schema import Database
 from router.kv.store import open_store
 from tests.conftest import Answer, exchange
@@ -72,6 +73,24 @@ def test_it_prints_the_urls_and_both_ways_to_a_first_deploy(demo: RunningDemo) -
         "npx wrangler pages deploy",
     ):
         assert name in demo.told
+
+
+def test_it_has_an_old_site_to_migrate_and_says_how(demo: RunningDemo) -> None:
+    host = re.search(r"^(seed-[0-9]+)\.pages\.localhost has", demo.told, re.MULTILINE)
+    assert host is not None
+    assert demo.get(host[1]).status == 200
+    lines = re.findall(r"migrate (?:plan|run|verify) --data (\S+)", demo.told)
+    assert len(lines) == 3
+    told = {}
+    for command in ("plan", "run", "verify"):
+        done = subprocess.run(
+            [sys.executable, "-m", "onehop", "migrate", command, "--json", "--data", lines[0]],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        told[command] = json.loads(done.stdout)
+    assert told["plan"]["to_migrate"] == told["run"]["migrated"] == LEGACY_DEPLOYMENTS + 1
+    assert told["verify"]["differences_count"] == 0
+    assert demo.get(host[1]).status == 200
 
 
 class Links(HTMLParser):
@@ -149,7 +168,7 @@ def test_second_start_deploys_nothing_again_and_stops_on_sigterm(tmp_path: Path)
             assert process.returncode == 0
         with open_store(DataFolder(data).kv) as store, store.read() as snapshot:
             counts.append(snapshot.count(Database.DEPLOYMENTS))
-    assert counts == [len(DEMO_SITES)] * 2
+    assert counts == [len(DEMO_SITES) + LEGACY_DEPLOYMENTS] * 2
 
 
 def test_taken_port_is_one_line_that_names_the_option(tmp_path: Path, demo: RunningDemo) -> None:
