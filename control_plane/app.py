@@ -26,6 +26,7 @@ from control_plane.endpoints import (
 )
 from control_plane.envelope import TRANSLATED, answer_error
 from control_plane.health import tell_health
+from control_plane.metrics import tell_metrics
 from control_plane.plane import ControlPlane
 from control_plane.tokens import Access
 
@@ -106,6 +107,7 @@ def create_app(plane: ControlPlane) -> Starlette:
     app = Starlette(
         routes=[
             Route("/healthz", for_anyone(plane, tell_health), methods=["GET"]),
+            Route("/metrics", for_anyone(plane, tell_metrics), methods=["GET"]),
             *pages.routes(below="/client/v4"),
             *own.routes(below="/onehop/v1"),
             *pages.routes(below=""),

@@ -26,6 +26,7 @@ from control_plane.variables import VariableSeal
 from functions.bundle import BundleStore
 from router.hashing import KeyRing
 from router.kv.store import Store, Transaction
+from router.metrics.reading import Reading
 from router.site_names import SiteNames
 
 ACCOUNT_ID_DEFAULT: Final = b"onehop".hex().ljust(32, "0")
@@ -68,6 +69,7 @@ class ControlPlane:
         clock: Clock = Clock(),  # noqa: B008  # frozen and without state
         account_id: str = ACCOUNT_ID_DEFAULT,
         edges_answer: Callable[[], bool] = lambda: True,
+        read_metrics: Callable[[], Reading] = lambda: Reading.of([]),
     ) -> None:
         self.store = store
         self.blobs = blobs
@@ -77,6 +79,7 @@ class ControlPlane:
         self.clock = clock
         self.account_id = account_id
         self.edges_answer = edges_answer
+        self.read_metrics = read_metrics
         self.tokens = TokenDesk(pepper=secrets.token_pepper, now=clock.now)
         self.upload_tokens = UploadTokens(key=secrets.upload_key, now_s=clock.now_s)
         self.seal = VariableSeal(key=secrets.variables_key)

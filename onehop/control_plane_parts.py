@@ -15,6 +15,7 @@ from onehop.config import Config
 from onehop.data_folder import DataFolder
 from router.key_files import read_key_ring
 from router.kv.store import open_store
+from router.metrics.reading import read_metrics
 from router.site_names import SiteNames
 
 HEALTH_TIMEOUT_S = 2.0
@@ -35,6 +36,7 @@ def opened_control_plane(config: Config, folder: DataFolder, *, edge_port: int) 
             secrets=PlaneSecrets.read(folder.secrets),
             url=PublicUrl(config.url_scheme, public_port(config, edge_port)),
             edges_answer=lambda: edges_answer(config.host, edge_port),
+            read_metrics=lambda: read_metrics(folder.metrics),
         )
         with plane:
             with store.write() as transaction:

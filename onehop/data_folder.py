@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 OWN_NAMES: Final = frozenset(
-    {"kv", "blobs", "uploads", "bundles", "secrets", "control.lock", "blobs.lock", "lost+found"}
+    {"kv", "blobs", "uploads", "bundles", "secrets", "metrics", "control.lock", "blobs.lock", "lost+found"}
 )
 
 
@@ -42,6 +42,10 @@ class DataFolder:
     @property
     def secrets(self) -> Path:
         return self.root / "secrets"
+
+    @property
+    def metrics(self) -> Path:
+        return self.root / "metrics"
 
     @property
     def admin_token(self) -> Path:

@@ -13,6 +13,8 @@ from router.data_centres import note_data_centre
 from router.edge import Edge
 from router.key_files import open_key_ring, read_key_ring, settle_pages_domain
 from router.kv.store import open_store
+from router.metrics.meter import EdgeMeter
+from router.metrics.slot import Cells
 from router.resolve import Resolver
 from router.site_names import SiteNames
 
@@ -32,8 +34,9 @@ def prepare(config: Config) -> DataFolder:
 
 
 @contextmanager
-def opened_edge(config: Config, folder: DataFolder) -> Iterator[EdgeApp]:
-    """What an edge worker serves."""
+def opened_edge(config: Config, folder: DataFolder, cells: Cells) -> Iterator[EdgeApp]:
+    """What an edge worker serves. It counts in `cells`."""
+    meter = EdgeMeter(cells)
     with open_store(folder.kv) as store:
         resolver = Resolver(
             store,
@@ -41,6 +44,8 @@ def opened_edge(config: Config, folder: DataFolder) -> Iterator[EdgeApp]:
             names=SiteNames(config.pages_domain),
             dc=config.dc,
             now_s=time.monotonic,
+            meter=meter,
         )
         assets = AssetServer(BlobStore(folder.root), time.time)
-        yield EdgeApp(Edge(store=store, resolver=resolver, assets=assets), trusted_proxies=config.trusted_proxies)
+        edge = Edge(store=store, resolver=resolver, assets=assets, meter=meter, now_ns=time.monotonic_ns)
+        yield EdgeApp(edge, trusted_proxies=config.trusted_proxies)

@@ -8,6 +8,7 @@ import resource
 import socket
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import uvicorn
@@ -19,12 +20,15 @@ from onehop.errors import CommandFailed
 from onehop.processes import EXIT_START_REFUSED, Role, Supervisor
 from router.event_log import set_up
 from router.http1.limits import MIB, HttpLimits
+from router.metrics.meter import ListenerMeter
+from router.metrics.slot import held_slot
 from router.protocol import strict_protocol
 
 BACKLOG: Final = 4096
 CONNECTIONS_MIN: Final = 16
 OPEN_FILES_SPARE: Final = 256
 """Descriptors that connections leave to the store, the blobs and the loop."""
+CONTROL_PLANE: Final = "control plane"
 API_DRAINED_BYTES_MAX: Final = 8 * MIB
 """The API bounds each route's body itself; what it refuses early may still be on its way."""
 
@@ -54,22 +58,26 @@ def run_serve(config: Config, *, as_json: bool = False, on_ready: Callable[[int,
     folder = prepare(config)
     edge_port, api_port = edge_socket.getsockname()[1], api_socket.getsockname()[1]
 
-    def run_edge(ready: Callable[[], object]) -> None:
+    def run_edge(role: str, ready: Callable[[], object]) -> None:
         api_socket.close()
-        with opened_edge(config, folder) as app:
-            serve_app(app, edge_socket, config, ready, limits=HttpLimits(connections_count_max=connections_count_max))
+        limits = HttpLimits(connections_count_max=connections_count_max)
+        with held_slot(folder.metrics, role) as cells, opened_edge(config, folder, cells) as app:
+            serve_app(app, edge_socket, config, ready, limits=limits, meter=ListenerMeter(cells, "edge"))
 
-    def run_control_plane(ready: Callable[[], object]) -> None:
+    def run_control_plane(role: str, ready: Callable[[], object]) -> None:
         # Imported here, after the fork: its 200 ms then pass beside the edges' start and not before it.
         from onehop.control_plane_parts import opened_control_plane
 
         try:
-            with opened_control_plane(config, folder, edge_port=edge_port) as app:
+            with (
+                held_slot(folder.metrics, role) as cells,
+                opened_control_plane(config, folder, edge_port=edge_port) as app,
+            ):
                 edge_socket.close()
                 limits = HttpLimits(
                     connections_count_max=connections_count_max, drained_bytes_max=API_DRAINED_BYTES_MAX
                 )
-                serve_app(app, api_socket, config, ready, limits=limits)
+                serve_app(app, api_socket, config, ready, limits=limits, meter=ListenerMeter(cells, "api"))
         except DataFolderRefused as error:
             sys.stderr.write(f"onehop: {error}\n")
             raise SystemExit(EXIT_START_REFUSED) from None
@@ -79,9 +87,11 @@ def run_serve(config: Config, *, as_json: bool = False, on_ready: Callable[[int,
         if on_ready is not None:
             on_ready(edge_port, api_port)
 
-    edges = [Role(f"edge {number}", run_edge) for number in range(1, config.workers + 1)]
-    roles = [Role("control plane", run_control_plane), *edges]
-    return Supervisor(roles, drain_s=config.drain_s, on_ready=announce).run()
+    names = [f"edge {number}" for number in range(1, config.workers + 1)]
+    roles = [(CONTROL_PLANE, run_control_plane), *((name, run_edge) for name in names)]
+    return Supervisor(
+        [Role(name, partial(run, name)) for name, run in roles], drain_s=config.drain_s, on_ready=announce
+    ).run()
 
 
 def raise_open_files_limit() -> int:
@@ -97,13 +107,19 @@ def raise_open_files_limit() -> int:
 
 
 def serve_app(
-    app: Any, listener: socket.socket, config: Config, ready: Callable[[], object], *, limits: HttpLimits
+    app: Any,
+    listener: socket.socket,
+    config: Config,
+    ready: Callable[[], object],
+    *,
+    limits: HttpLimits,
+    meter: ListenerMeter,
 ) -> None:
     """One process's event loop, until SIGTERM has been honoured."""
     settings = uvicorn.Config(
         app,
         loop="uvloop",
-        http=strict_protocol(limits),
+        http=strict_protocol(limits, meter),
         ws="none",
         lifespan="off",
         access_log=False,

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from asset_server.message import Response
 from router.edge import Edge, EdgeRequest
+from router.exchange import RECEIVED_NS
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -50,6 +51,7 @@ class EdgeApp:
             scheme=self._scheme(scope, headers),
             headers=headers,
             client=self._client(scope, headers),
+            received_ns=scope.get(RECEIVED_NS) or self._edge.now_ns(),
         )
 
     def _client(self, scope: Scope, headers: Sequence[tuple[bytes, bytes]]) -> str:

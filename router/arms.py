@@ -14,6 +14,8 @@ from lru import LRU
 from router.event_log import event_log
 from router.hostname import Hostname
 from router.legacy import LegacyTables, TableUnusable, subject_of
+from router.metrics.catalogue import FALLBACKS, SHADOW_DIFFERENCES, SHADOWS, TABLE_FAULTS
+from router.metrics.meter import EdgeMeter
 from router.pipeline import Pipeline
 from router.policy import BUCKETS, PERCENT_MAX, Policy, RuleName, Scheme, SiteRule
 
@@ -81,24 +83,14 @@ class Difference:
     reason: str
 
 
-@dataclass(slots=True)
-class ArmCounts:
-    """Only ever grow. `fell_to_hashed` were meant for legacy; `fell_to_legacy` had no route; `table_faults` met a table
-    that can't be used."""
-
-    fell_to_hashed: int = 0
-    fell_to_legacy: int = 0
-    table_faults: int = 0
-    shadows: int = 0
-    shadow_differences: int = 0
-
-
 class Arms:
     """One process's legacy tables and comparisons. `on_difference` is called for each that is found."""
 
-    def __init__(self, tables: LegacyTables, *, on_difference: Callable[[Difference], None] = lambda _: None) -> None:
+    def __init__(
+        self, tables: LegacyTables, meter: EdgeMeter, *, on_difference: Callable[[Difference], None] = lambda _: None
+    ) -> None:
         self.tables = tables
-        self.counts = ArmCounts()
+        self._meter = meter
         self._on_difference = on_difference
         self._logged: LRU[str, bool] = LRU(LOGGED_MAX)
         self._shadow_due = 0.0
@@ -115,6 +107,8 @@ class Arms:
             scheme = split.arm(bucket)
         served = self._by_legacy(route, scheme, asked) if scheme.is_legacy else route.known
         resolved_ns = perf_counter_ns()
+        if scheme.is_legacy:
+            self._meter.resolved(scheme, resolved_ns - started_ns)
         if self._is_shadow_due(policy.shadow_percent):
             self._compare(route, served, asked)
         fields = []
@@ -134,7 +128,8 @@ class Arms:
         except TableUnusable as error:
             self.note_fault(error)
             raise
-        self.counts.fell_to_legacy += pipeline is not None
+        if pipeline is not None:
+            self._meter.add(FALLBACKS, "legacy")
         return pipeline
 
     def note_damage(self, hostname: Hostname, reason: str) -> None:
@@ -144,7 +139,7 @@ class Arms:
             event_log().error("route.damaged", host=hostname.name, what=reason, cure="run 'onehop check --repair'")
 
     def note_fault(self, error: TableUnusable) -> None:
-        self.counts.table_faults += 1
+        self._meter.add(TABLE_FAULTS)
         if str(error) not in self._logged:
             self._logged[str(error)] = True
             event_log().error(
@@ -159,7 +154,7 @@ class Arms:
             self.note_fault(error)
             found = None
         if found is None:
-            self.counts.fell_to_hashed += 1
+            self._meter.add(FALLBACKS, "hashed")
             return replace(route.known, rule=route.rule.name)
         return found
 
@@ -191,7 +186,7 @@ class Arms:
 
     def _compare(self, route: ByRequest, served: Resolved, asked: Asked) -> None:
         """The other way than the one that is served. A host that only one scheme has is a difference too."""
-        self.counts.shadows += 1
+        self._meter.add(SHADOWS)
         reason = "the pipelines differ"
         legacy: Resolved | None
         try:
@@ -212,7 +207,7 @@ class Arms:
             and legacy.target in (None, asked.target)
         )
         if not is_same:
-            self.counts.shadow_differences += 1
+            self._meter.add(SHADOW_DIFFERENCES)
             self._on_difference(
                 Difference(
                     host=route.hostname.name,

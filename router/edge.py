@@ -4,8 +4,7 @@ Host → pipeline (resolve), pipeline → function or assets, assets → answer.
 500, is counted, and is logged once for each damaged thing; other sites are served on.
 """
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -23,7 +22,9 @@ from router.hostname import HostRefused
 from router.kv.errors import StoreError
 from router.kv.schema import Database
 from router.kv.store import Snapshot, Store
-from router.resolve import Asked, Resolved, Resolver, RouteDamaged, Unknown
+from router.metrics.catalogue import DAMAGED_ANSWERS
+from router.metrics.meter import UNFOUND, EdgeMeter
+from router.resolve import Asked, ByRequest, Resolved, Resolver, RouteDamaged, Unknown
 
 PROVEN_MANIFESTS_MAX: Final = 65_536
 FUNCTION_ROUTES_MAX: Final = 1_024
@@ -36,6 +37,7 @@ class EdgeRequest:
 
     `target` is in origin form; `host` is the authority as received (an absolute-form target's, where it had one);
     header names are lower case. `client` is the address that the request came from, past trusted proxies.
+    `received_ns` is when the head was whole, by the edge's clock.
     """
 
     method: str
@@ -43,7 +45,8 @@ class EdgeRequest:
     host: bytes
     scheme: str
     headers: Sequence[tuple[bytes, bytes]]
-    client: str = ""
+    client: str
+    received_ns: int
 
 
 class PipelineDamaged(Exception):
@@ -53,54 +56,71 @@ class PipelineDamaged(Exception):
 class Edge:
     """Answers requests from one process's store, resolver and blobs."""
 
-    def __init__(self, *, store: Store, resolver: Resolver, assets: AssetServer) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        resolver: Resolver,
+        assets: AssetServer,
+        meter: EdgeMeter,
+        now_ns: Callable[[], int],
+    ) -> None:
         self._store = store
         self._resolver = resolver
         self._assets = assets
         self._proven: LRU[str, bool] = LRU(PROVEN_MANIFESTS_MAX)
         self._function_routes: LRU[str, RoutesJson] = LRU(FUNCTION_ROUTES_MAX)
         self._damage_logged: LRU[str, bool] = LRU(DAMAGE_LOGGED_MAX)
-        self.answers_by_status: Counter[int] = Counter()
-        self.damage_count = 0
+        self._meter = meter
+        self.now_ns = now_ns
 
     def handle(self, request: EdgeRequest) -> Response:
-        response = self._answer(request)
+        found, response = self._answer(request)
         if request.method == "HEAD" and response.body:
             response = replace(response, body=b"")
-        self.answers_by_status[response.status] += 1
+        self._meter.answered(found, response.status, self.now_ns() - request.received_ns)
         return response
 
-    def _answer(self, request: EdgeRequest) -> Response:
+    def _answer(self, request: EdgeRequest) -> tuple[tuple[str, str], Response]:
+        """By which scheme and rule the deployment was found, and the answer."""
+        found = UNFOUND
         try:
             target = parse_target(request.target)
+            route, fields = self._route(request)
+            found = found_by(route)
             try:
-                return self._route_and_serve(request, target)
+                response = self._serve(route, request, target)
             except (PipelineDamaged, ManifestCorrupt, BlobDamaged):
                 # Between the cached decision and now, a deploy and a collection may have passed: look once afresh.
                 self._resolver.forget(request.host)
-                return self._route_and_serve(request, target)
+                route, fields = self._route(request)
+                found = found_by(route)
+                response = self._serve(route, request, target)
+            if fields:
+                response = replace(response, headers=[*response.headers, *fields])
         except HostRefused:
-            return error_pages.refused_host()
+            response = error_pages.refused_host()
         except TargetRefused:
-            return error_pages.refused_target()
+            response = error_pages.refused_target()
         except (RouteDamaged, PipelineDamaged, ManifestCorrupt, BlobDamaged, RoutesJsonUnreadable, StoreError) as error:
             self._note_damage(request.host, error)
-            return error_pages.damaged_deployment()
+            response = error_pages.damaged_deployment()
+        return found, response
 
-    def _route_and_serve(self, request: EdgeRequest, target: Target) -> Response:
-        route = self._resolver.resolve(request.host)
-        if isinstance(route, Resolved):
-            return self._serve(route, request, target)
+    def _route(self, request: EdgeRequest) -> tuple[Resolved | Unknown, tuple[tuple[bytes, bytes], ...]]:
+        """A request's way, and the fields that its answer gets because of it."""
+        decision = self._resolver.resolve(request.host)
+        if not isinstance(decision, ByRequest):
+            return decision, ()
+        asked = Asked(request.host, request.target, request.client, request.headers)
+        settled = self._resolver.settle(decision, asked)
+        return settled.route, settled.fields
+
+    def _serve(self, route: Resolved | Unknown, request: EdgeRequest, target: Target) -> Response:
         if isinstance(route, Unknown):
             return error_pages.unknown_host(route.hostname.name)
-        asked = Asked(request.host, request.target, request.client, request.headers)
-        settled = self._resolver.settle(route, asked)
-        if settled.route.target is not None:
-            target = parse_target(settled.route.target)
-        response = self._serve(settled.route, request, target)
-        return replace(response, headers=[*response.headers, *settled.fields]) if settled.fields else response
-
-    def _serve(self, route: Resolved, request: EdgeRequest, target: Target) -> Response:
+        if route.target is not None:
+            target = parse_target(route.target)
         pipeline = route.pipeline
         with self._store.read() as snapshot:
             manifest = self._manifest(snapshot, pipeline.manifest)
@@ -137,7 +157,7 @@ class Edge:
         return routes.matches(path)
 
     def _note_damage(self, host: bytes, error: Exception) -> None:
-        self.damage_count += 1
+        self._meter.add(DAMAGED_ANSWERS)
         what = str(error)
         if what not in self._damage_logged:
             self._damage_logged[what] = True
@@ -147,3 +167,8 @@ class Edge:
                 what=what,
                 cure="run 'onehop check' to see what else is damaged and how to mend it",
             )
+
+
+def found_by(route: Resolved | Unknown) -> tuple[str, str]:
+    """(scheme, rule), as requests are counted."""
+    return (route.scheme, route.rule) if isinstance(route, Resolved) else UNFOUND

@@ -18,6 +18,8 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 AsgiApp = Callable[[Scope, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
 
+RECEIVED_NS: Final = "onehop.received_ns"
+"""The scope's key for when a request's head was whole, by time.monotonic_ns. Other servers don't say."""
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 FAILURE_BODY: Final = b"500 Internal Server Error\n"
 FAILURE_FIELDS: Final = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")]
@@ -42,6 +44,9 @@ class Connection(Protocol):
         """Whether another request can follow, as far as the rest of this one's body goes."""
 
     def answered(self, *, keep_alive: bool) -> None: ...
+    def failed(self) -> None:
+        """The application did, or gave no answer."""
+
     def abort(self) -> None: ...
 
 
@@ -192,6 +197,7 @@ class Exchange:
 
     def _answer_in_its_place(self) -> None:
         """For an application that failed. An answer already begun is torn off, so that it can't pass for whole."""
+        self._connection.failed()
         if self.has_started_answer:
             self._connection.abort()
             return

@@ -19,6 +19,14 @@ import re2
 from router.kv.schema import SITE_NO, Database
 from router.kv.store import Snapshot, Store
 from router.legacy_table import Filter, TableRefused, find_filter, parse_table
+from router.metrics.catalogue import (
+    TABLE_CACHE_BYTES,
+    TABLE_CACHE_FILTERS,
+    TABLE_HITS,
+    TABLE_MISSES,
+    TABLES_REFUSED,
+)
+from router.metrics.meter import EdgeMeter
 from router.pipeline import Pipeline, PipelineUnreadable
 from router.policy import Scheme
 from router.records import RecordUnreadable, Site, decode_record
@@ -59,17 +67,6 @@ class SiteTable:
     compiled: list[tuple[Any, str]] | None = field(default=None, repr=False)
 
 
-@dataclass(slots=True)
-class TableCounts:
-    """Only ever grow, but for the two sizes."""
-
-    hits: int = 0
-    misses: int = 0
-    refused: int = 0
-    raw_bytes: int = 0
-    compiled_filters: int = 0
-
-
 def subject_of(host: bytes, hostname: str, target: bytes) -> bytes:
     """What patterns are matched against: host[:port]/path. `host` is as it was received, with a port or without one."""
     _, _, port = host.rpartition(b":") if b":" in host else (b"", b"", b"")
@@ -94,34 +91,39 @@ OPTIONS: Final = pattern_options()
 class LegacyTables:
     """One process's tables. Whoever follows the feed tells it which sites have changed."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, meter: EdgeMeter) -> None:
         self._store = store
+        self._meter = meter
         self._sites: OrderedDict[int, SiteTable] = OrderedDict()
-        self.counts = TableCounts()
+        self._raw_bytes = 0
+        self._compiled_filters = 0
 
     def forget(self, site_nos: Iterable[int]) -> None:
         for site_no in site_nos:
             table = self._sites.pop(site_no, None)
             if table is not None:
                 self._count_out(table)
+        self._tell_sizes()
 
     def clear(self) -> None:
         self._sites.clear()
-        self.counts.raw_bytes = self.counts.compiled_filters = 0
+        self._raw_bytes = self._compiled_filters = 0
+        self._tell_sizes()
 
     def table_of(self, site_no: int) -> SiteTable:
         """Raises StoreError."""
         table = self._sites.get(site_no)
         if table is not None:
-            self.counts.hits += 1
+            self._meter.add(TABLE_HITS)
             self._sites.move_to_end(site_no)
             return table
-        self.counts.misses += 1
+        self._meter.add(TABLE_MISSES)
         with self._store.read() as snapshot:
             table = read_site_table(snapshot, site_no)
-        self.counts.refused += table.problem is not None
+        if table.problem is not None:
+            self._meter.add(TABLES_REFUSED)
         self._sites[site_no] = table
-        self.counts.raw_bytes += len(table.raw or b"")
+        self._raw_bytes += len(table.raw or b"")
         self._make_room()
         return table
 
@@ -164,23 +166,28 @@ class LegacyTables:
             assert table.raw is not None, "a table without bytes isn't searched"
             filters = orjson.loads(table.raw)["filters"]
             table.compiled = [(compile_pattern(each["pattern"]), each["script_hash"]) for each in filters]
-            self.counts.compiled_filters += len(table.compiled)
+            self._compiled_filters += len(table.compiled)
             self._make_room()
         return table.compiled
 
     def _make_room(self) -> None:
         """Lets the tables go that were not asked for the longest; never the newest, which is in use."""
         while len(self._sites) > 1 and (
-            self.counts.raw_bytes > RAW_BYTES_MAX
-            or self.counts.compiled_filters > COMPILED_FILTERS_MAX
+            self._raw_bytes > RAW_BYTES_MAX
+            or self._compiled_filters > COMPILED_FILTERS_MAX
             or len(self._sites) > SITES_MAX
         ):
             _, table = self._sites.popitem(last=False)
             self._count_out(table)
+        self._tell_sizes()
+
+    def _tell_sizes(self) -> None:
+        self._meter.put(TABLE_CACHE_BYTES, self._raw_bytes)
+        self._meter.put(TABLE_CACHE_FILTERS, self._compiled_filters)
 
     def _count_out(self, table: SiteTable) -> None:
-        self.counts.raw_bytes -= len(table.raw or b"")
-        self.counts.compiled_filters -= len(table.compiled or ())
+        self._raw_bytes -= len(table.raw or b"")
+        self._compiled_filters -= len(table.compiled or ())
 
 
 def match_parsing(raw: bytes, subject: bytes) -> tuple[str, bytes] | None:

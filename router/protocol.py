@@ -11,6 +11,7 @@ client says of proxies is believed here. docs/decisions/0004-strict-http.md says
 import asyncio
 import socket
 import struct
+import time
 from enum import Enum, auto
 from http import HTTPStatus
 from typing import Any, Final
@@ -21,11 +22,12 @@ from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 from uvicorn.server import ServerState
 
 from router.deadline import Deadline
-from router.exchange import AsgiApp, Exchange, Scope, answer_server_options
+from router.exchange import RECEIVED_NS, AsgiApp, Exchange, Scope, answer_server_options
 from router.http1.head import RequestHead
 from router.http1.limits import HttpLimits
 from router.http1.refusal import Refused, bad_request, render_refusal
 from router.http1.request_reader import RequestReader
+from router.metrics.meter import ListenerMeter
 
 RESET_AT_CLOSE: Final = struct.pack("ii", 1, 0)  # socket(7), struct linger: on, for no time
 ASGI_VERSIONS: Final = {"version": "3.0", "spec_version": "2.3"}
@@ -41,7 +43,7 @@ class Phase(Enum):
     LINGERING = auto()  # the same, and the client may still be sending what nobody reads
 
 
-def strict_protocol(limits: HttpLimits) -> type[asyncio.Protocol]:
+def strict_protocol(limits: HttpLimits, meter: ListenerMeter) -> type[asyncio.Protocol]:
     """The class to pass to `uvicorn.Config(http=…)`; uvicorn makes one of it for each connection."""
 
     class LimitedProtocol(StrictProtocol):
@@ -52,7 +54,7 @@ def strict_protocol(limits: HttpLimits) -> type[asyncio.Protocol]:
             app_state: dict[str, Any],
             _loop: asyncio.AbstractEventLoop | None = None,
         ) -> None:
-            super().__init__(config, server_state, app_state, limits)
+            super().__init__(config, server_state, app_state, limits, meter)
 
     return LimitedProtocol
 
@@ -61,13 +63,19 @@ class StrictProtocol(asyncio.Protocol):
     """One connection."""
 
     def __init__(
-        self, config: Config, server_state: ServerState, app_state: dict[str, Any], limits: HttpLimits
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        limits: HttpLimits,
+        meter: ListenerMeter,
     ) -> None:
         self._app: AsgiApp = config.loaded_app
         self._root_path = config.root_path
         self._server_state = server_state
         self._app_state = app_state
         self._limits = limits
+        self._meter = meter
         self._loop = asyncio.get_running_loop()
         self._deadline = Deadline(self._loop, self._deadline_passed)
 
@@ -105,10 +113,12 @@ class StrictProtocol(asyncio.Protocol):
         self._server = get_local_addr(transport)
         self._client = get_remote_addr(transport)
         self._scheme = "https" if transport.get_extra_info("sslcontext") else "http"
+        self._meter.opened()
         self._server_state.connections.add(self)  # type: ignore[arg-type]  # the union lists uvicorn's own classes
         self._deadline.set(self._limits.idle_s)
         if len(self._server_state.connections) > self._limits.connections_count_max:
             full = Refused(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections")
+            self._meter.refused(full.status)
             self.write(render_refusal(full, self.default_headers, with_body=True))
             self._close()  # without lingering, which is a luxury when connections are scarce
 
@@ -130,6 +140,7 @@ class StrictProtocol(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._phase = Phase.CLOSING
         self._deadline.close()
+        self._meter.closed()
         self._server_state.connections.discard(self)
         if self._exchange is not None:
             self._exchange.disconnect()
@@ -195,6 +206,9 @@ class StrictProtocol(asyncio.Protocol):
             self._begin_window()
         self._advance()
 
+    def failed(self) -> None:
+        self._meter.failed()
+
     def abort(self) -> None:
         """Resets the connection: what is unsent is dropped here and in the kernel, which would hold it for minutes."""
         self._phase = Phase.CLOSING
@@ -256,6 +270,7 @@ class StrictProtocol(asyncio.Protocol):
             "query_string": head.query or b"",
             "headers": head.fields,
             "state": self._app_state.copy(),
+            RECEIVED_NS: time.monotonic_ns(),
         }
 
     def _settle(self) -> None:
@@ -292,6 +307,7 @@ class StrictProtocol(asyncio.Protocol):
 
     def _refuse(self, refused: Refused) -> None:
         """One answer, unless the request has got one; nothing after it is parsed."""
+        self._meter.refused(refused.status)
         exchange = self._exchange
         if exchange is None or not exchange.has_started_answer:
             is_head = self._reader.method == b"HEAD" or (exchange is not None and exchange.is_for_head)
@@ -351,6 +367,7 @@ class StrictProtocol(asyncio.Protocol):
         elif unsent_bytes:
             sent_bytes = self._written_bytes - unsent_bytes
             if sent_bytes - self._sent_bytes_before < self._limits.window_bytes_min:
+                self._meter.stalled()
                 self.abort()
             else:
                 self._begin_window()

@@ -29,6 +29,20 @@ from router.kv.feed_reader import FeedReader
 from router.kv.schema import SITE_NO, Database
 from router.kv.store import Snapshot, Store
 from router.legacy import LegacyTables, TableUnusable
+from router.metrics.catalogue import (
+    DAMAGED_ROUTES,
+    DECISION_HITS,
+    DECISION_MISSES,
+    DECISIONS_CACHED,
+    EVICTIONS,
+    FEED_SEQ,
+    RELOADS,
+    UNKNOWN_CACHED,
+    UNKNOWN_HITS,
+    UNKNOWN_HOSTS,
+    cell,
+)
+from router.metrics.meter import EdgeMeter
 from router.pipeline import Pipeline, PipelineUnreadable
 from router.policy import Policy, Scheme, SiteRule
 from router.policy_record import PolicyUnreadable, read_policy
@@ -41,6 +55,9 @@ KNOWN_MAX: Final = 50_000  # about 30 MB when full
 UNKNOWN_MAX: Final = 10_000
 SPELLINGS_MAX: Final = 8  # of one host: its name with and without a port is what browsers send
 LOOK_EVERY_S: Final = 0.02
+
+HITS: Final = cell(DECISION_HITS)
+UNKNOWN: Final = cell(UNKNOWN_HITS)
 
 
 class RouteDamaged(Exception):
@@ -58,20 +75,6 @@ class Unknown:
     hostname: Hostname
 
 
-@dataclass(slots=True)
-class ResolveCounts:
-    """Only ever grow. `misses` went to the store: `unknown` of them found nothing, `damaged` nothing that can be read.
-    `evictions` are decisions that a change named; `reloads` are changes that emptied the cache."""
-
-    hits: int = 0
-    unknown_hits: int = 0
-    misses: int = 0
-    unknown: int = 0
-    damaged: int = 0
-    evictions: int = 0
-    reloads: int = 0
-
-
 class Resolver:
     """One process's decisions. `read_keys` reads the key ring's file; it is asked again when the live keys change.
 
@@ -86,6 +89,7 @@ class Resolver:
         names: SiteNames,
         dc: str,
         now_s: Callable[[], float],
+        meter: EdgeMeter,
         on_difference: Callable[[Difference], None] = lambda _: None,
     ) -> None:
         """Raises KeysRefused."""
@@ -94,19 +98,21 @@ class Resolver:
         self._names = names
         self._dc = dc
         self._now_s = now_s
+        self._meter = meter
+        self._cells = meter.cells
         self._feed = FeedReader(store)
         self._look_at_s = 0.0
         self._spellings: dict[bytes, tuple[bytes, ...]] = {}
         self._known: LRU[bytes, Resolved | ByRequest] = LRU(KNOWN_MAX, callback=self._forget_spelling)
         self._unknown: LRU[bytes, Unknown] = LRU(UNKNOWN_MAX)
         self._hosts_by_table: dict[int, set[bytes]] = {}
-        self.arms = Arms(LegacyTables(store), on_difference=on_difference)
-        self.counts = ResolveCounts()
+        self.arms = Arms(LegacyTables(store, meter), meter, on_difference=on_difference)
         self.policy = Policy()
         with store.read() as snapshot:
             self._live_ids = snapshot.get(Database.META, RING_KEY)
             self._keys = live_ring(snapshot, read_keys())
         self._take_policy()
+        self._meter.put(FEED_SEQ, self._feed.seq)
 
     def resolve(self, host: bytes) -> Resolved | ByRequest | Unknown:
         """Raises HostRefused, RouteDamaged, StoreError."""
@@ -116,11 +122,11 @@ class Resolver:
             self._follow()
         known: Resolved | ByRequest | None = self._known.get(host)
         if known is not None:
-            self.counts.hits += 1
+            self._cells[HITS] += 1
             return known
         unknown: Unknown | None = self._unknown.get(host)
         if unknown is not None:
-            self.counts.unknown_hits += 1
+            self._cells[UNKNOWN] += 1
             return unknown
         return self._decide(host)
 
@@ -140,7 +146,8 @@ class Resolver:
     # -- deciding ------------------------------------------------------------------------------------------------
 
     def _decide(self, host: bytes) -> Resolved | ByRequest | Unknown:
-        self.counts.misses += 1
+        self._meter.add(DECISION_MISSES)
+        started_ns = perf_counter_ns()
         hostname = Hostname.parse(host)
         pipeline, damage = None, None
         try:
@@ -153,7 +160,7 @@ class Resolver:
                     damage = str(error)
                 site_no = pipeline.site_no if pipeline is not None else find_site_no(snapshot, self._names, hostname)
         except (KeysRefused, StoreDamaged) as error:
-            self.counts.damaged += 1
+            self._meter.add(DAMAGED_ROUTES)
             raise RouteDamaged(hostname, str(error)) from None
         rule = self.policy.rule_of(site_no, self._dc)
         if pipeline is not None:
@@ -161,13 +168,15 @@ class Resolver:
         else:
             fallback = self._by_table(hostname, site_no, damage)
             if fallback is None:
-                self.counts.unknown += 1
+                self._meter.add(UNKNOWN_HOSTS)
                 unknown = self._unknown[host] = Unknown(hostname)
+                self._meter.put(UNKNOWN_CACHED, len(self._unknown))
                 return unknown
             known = Resolved(hostname, fallback, route_keys, Scheme.LEGACY, rule.name)
         decision = self._decision(known, rule)
         if damage is None:
             self._remember(host, decision)
+        self._meter.resolved(known.scheme, perf_counter_ns() - started_ns)
         return decision
 
     def _decision(self, known: Resolved, rule: SiteRule) -> Resolved | ByRequest:
@@ -189,7 +198,7 @@ class Resolver:
             except TableUnusable as error:
                 reason = f"{reason}; {error}" if reason is not None else str(error)
         if reason is not None:
-            self.counts.damaged += 1
+            self._meter.add(DAMAGED_ROUTES)
             if pipeline is None:
                 raise RouteDamaged(hostname, reason)
             self.arms.note_damage(hostname, reason)
@@ -220,6 +229,7 @@ class Resolver:
         site_no = table_needed(decision)
         if site_no is not None:
             self._hosts_by_table.setdefault(site_no, set()).add(host)
+        self._meter.put(DECISIONS_CACHED, len(self._known))
 
     # -- following the store -------------------------------------------------------------------------------------
 
@@ -233,7 +243,7 @@ class Resolver:
         if change.everything or change.policy:
             self._take_policy()
         if change.everything or change.keys_rotated or change.policy:
-            self.counts.reloads += 1
+            self._meter.add(RELOADS)
             self._known.clear()
             self._spellings.clear()
             self._hosts_by_table.clear()
@@ -246,6 +256,9 @@ class Resolver:
         else:
             self.arms.tables.forget(change.site_nos)
         self._unknown.clear()
+        self._meter.put(DECISIONS_CACHED, len(self._known))
+        self._meter.put(UNKNOWN_CACHED, 0)
+        self._meter.put(FEED_SEQ, self._feed.seq)
 
     def _evict(self, route_keys: Iterable[bytes]) -> None:
         for route_key in route_keys:
@@ -256,7 +269,7 @@ class Resolver:
             known = self._known.pop(host, None)
             if known is not None:
                 self._forget_spelling(host, known)
-                self.counts.evictions += 1
+                self._meter.add(EVICTIONS)
 
     def _forget_spelling(self, host: bytes, decision: Resolved | ByRequest) -> None:
         """Also called by the LRU for what it pushes out."""

@@ -11,13 +11,16 @@ CATCH_UP_MAX: Final = 2_000
 
 
 class FeedReader:
-    """Begins where the feed stands when this is made. A look that finds nothing new is a read of shared memory."""
+    """Begins where the feed stands when this is made. A look that finds nothing new is a read of shared memory.
+
+    `seq` is the last entry that was read.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         with store.read() as snapshot:
             self._txn_id = snapshot.txn_id()
-            self._seq = last_seq(snapshot)
+            self.seq = last_seq(snapshot)
 
     def changes_since_last_look(self) -> Change | None:
         """None for nothing. Missed or unreadable entries count as "everything": too much is evicted, never too
@@ -30,17 +33,17 @@ class FeedReader:
             self._txn_id = snapshot.txn_id()
             seq = last_seq(snapshot)
             change = self._read(snapshot, seq)
-        self._seq = seq
+        self.seq = seq
         return change or None
 
     def _read(self, snapshot: Snapshot, seq: int) -> Change:
-        if not self._seq <= seq <= self._seq + CATCH_UP_MAX:
+        if not self.seq <= seq <= self.seq + CATCH_UP_MAX:
             return EVERYTHING_CHANGED
         try:
-            entries = [Change.parse(value) for _, value in snapshot.scan(Database.FEED, after=FEED_SEQ.pack(self._seq))]
+            entries = [Change.parse(value) for _, value in snapshot.scan(Database.FEED, after=FEED_SEQ.pack(self.seq))]
         except ChangeUnreadable:
             return EVERYTHING_CHANGED
-        return Change.merged(entries) if len(entries) == seq - self._seq else EVERYTHING_CHANGED
+        return Change.merged(entries) if len(entries) == seq - self.seq else EVERYTHING_CHANGED
 
 
 def last_seq(snapshot: Snapshot) -> int:

@@ -62,6 +62,10 @@ class Store:
         """A consistent copy, while others write, into a folder that is there and empty. Raises StoreError."""
         self._environment.copy(folder)
 
+    def file_bytes(self) -> int:
+        """What the store takes on disk."""
+        return (self._environment.path / "data.mdb").stat().st_size
+
     def close(self) -> None:
         self._environment.close()
 

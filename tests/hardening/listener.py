@@ -12,6 +12,8 @@ from typing import Any, Final
 import uvicorn
 
 from router.http1.limits import HttpLimits
+from router.metrics.meter import ListenerMeter
+from router.metrics.slot import Cells, unshared_cells
 from router.protocol import strict_protocol
 
 Message = MutableMapping[str, Any]
@@ -90,6 +92,7 @@ class Listener:
     port: int
     echo: Echo
     server: uvicorn.Server
+    cells: Cells
 
     def connect(self) -> "Client":
         return Client(socket.create_connection(("127.0.0.1", self.port), timeout=TIMEOUT_S))
@@ -192,12 +195,12 @@ class ReadyServer(uvicorn.Server):
 
 @contextmanager
 def listening(limits: HttpLimits = HttpLimits()) -> Iterator[Listener]:  # noqa: B008  # frozen
-    echo, ready = Echo(), threading.Event()
+    echo, ready, cells = Echo(), threading.Event(), unshared_cells()
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
         settings = uvicorn.Config(
             echo,
             loop="uvloop",
-            http=strict_protocol(limits),
+            http=strict_protocol(limits, ListenerMeter(cells, "edge")),
             ws="none",
             lifespan="off",
             log_config=None,
@@ -212,7 +215,7 @@ def listening(limits: HttpLimits = HttpLimits()) -> Iterator[Listener]:  # noqa:
         thread.start()
         try:
             assert ready.wait(TIMEOUT_S)
-            yield Listener(listener.getsockname()[1], echo, server)
+            yield Listener(listener.getsockname()[1], echo, server, cells)
         finally:
             server.should_exit = True
             thread.join()

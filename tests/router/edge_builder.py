@@ -17,6 +17,9 @@ from router.hashing import HashKey, KeyRing
 from router.hostname import Hostname
 from router.kv.schema import Database
 from router.kv.store import Store, open_store
+from router.metrics.meter import EdgeMeter
+from router.metrics.reading import Reading
+from router.metrics.slot import Cells, unshared_cells
 from router.pipeline import Pipeline
 from router.resolve import Resolver
 from router.site_names import SiteNames
@@ -40,6 +43,7 @@ class BuiltEdge:
     blobs: BlobStore
     keys: KeyRing
     edge: Edge
+    cells: Cells
 
     def publish(
         self,
@@ -65,7 +69,11 @@ class BuiltEdge:
 
     def another_process(self) -> "BuiltEdge":
         """An edge over the same folder that has proven and cached nothing yet."""
-        return replace(self, edge=make_edge(self.store, self.blobs, self.keys))
+        cells = unshared_cells()
+        return replace(self, edge=make_edge(self.store, self.blobs, self.keys, cells), cells=cells)
+
+    def counted(self) -> Reading:
+        return Reading(tuple(self.cells))
 
     def unpublish(self, host: str) -> None:
         with self.store.write() as transaction:
@@ -74,7 +82,15 @@ class BuiltEdge:
     def get(self, host: str, target: str = "/", *, method: str = "GET", **headers: str) -> Response:
         lines = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
         return self.edge.handle(
-            EdgeRequest(method=method, target=target.encode(), host=host.encode(), scheme="http", headers=lines)
+            EdgeRequest(
+                method=method,
+                target=target.encode(),
+                host=host.encode(),
+                scheme="http",
+                headers=lines,
+                client="127.0.0.1",
+                received_ns=self.edge.now_ns(),
+            )
         )
 
 
@@ -84,9 +100,19 @@ def built_edge(folder: Path) -> Iterator[BuiltEdge]:
     (folder / "kv").mkdir(parents=True)
     with open_store(folder / "kv", create=True) as store:
         blobs = BlobStore(folder)
-        yield BuiltEdge(folder, store, blobs, keys, make_edge(store, blobs, keys))
+        cells = unshared_cells()
+        yield BuiltEdge(folder, store, blobs, keys, make_edge(store, blobs, keys, cells), cells)
 
 
-def make_edge(store: Store, blobs: BlobStore, keys: KeyRing) -> Edge:
-    resolver = Resolver(store, read_keys=lambda: keys, names=SiteNames("pages.test"), dc="local", now_s=ManualClock())
-    return Edge(store=store, resolver=resolver, assets=AssetServer(blobs, time.time))
+def make_edge(store: Store, blobs: BlobStore, keys: KeyRing, cells: Cells) -> Edge:
+    meter = EdgeMeter(cells)
+    resolver = Resolver(
+        store,
+        read_keys=lambda: keys,
+        names=SiteNames("pages.test"),
+        dc="local",
+        now_s=ManualClock(),
+        meter=meter,
+    )
+    assets = AssetServer(blobs, time.time)
+    return Edge(store=store, resolver=resolver, assets=assets, meter=meter, now_ns=time.monotonic_ns)

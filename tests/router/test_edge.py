@@ -10,6 +10,7 @@ from functions.routes_json import RoutesJson
 from router.hashed import put_route
 from router.hostname import Hostname
 from router.kv.schema import Database
+from router.metrics.catalogue import DAMAGED_ANSWERS
 from tests.router.edge_builder import BuiltEdge, built_edge
 
 
@@ -87,7 +88,7 @@ def test_hardening_59_a_bit_flipped_manifest_is_that_hosts_500_counted_and_logge
     with capture_logs() as logs:
         assert [site.get("broken.pages.test").status for _ in range(3)] == [500, 500, 500]
         assert site.get("whole.pages.test").body == b"fine"
-    assert site.edge.damage_count == 3
+    assert site.counted().count(DAMAGED_ANSWERS) == 3
     assert [entry["event"] for entry in logs] == ["deployment.damaged"]
     assert "onehop check" in logs[0]["cure"]
 
@@ -128,7 +129,7 @@ def test_hardening_59_a_damaged_blob_is_that_requests_500_and_others_are_served(
         blob.write_bytes(content)
     assert site.get("a.pages.test", "/bad.bin").status == 500
     assert site.get("a.pages.test").body == b"fine"
-    assert site.edge.damage_count == 1
+    assert site.counted().count(DAMAGED_ANSWERS) == 1
 
 
 def test_a_route_moved_while_its_manifest_was_collected_is_looked_up_afresh(site: BuiltEdge) -> None:

@@ -24,6 +24,7 @@ class KeptConnection:
     is_write_paused: bool = False
     keeps_alive: list[bool] = field(default_factory=list)
     was_aborted: bool = False
+    failures_count: int = 0
 
     @property
     def default_headers(self) -> list[tuple[bytes, bytes]]:
@@ -43,6 +44,9 @@ class KeptConnection:
 
     def answered(self, *, keep_alive: bool) -> None:
         self.keeps_alive.append(keep_alive)
+
+    def failed(self) -> None:
+        self.failures_count += 1
 
     def abort(self) -> None:
         self.was_aborted = True

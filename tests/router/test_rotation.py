@@ -17,6 +17,8 @@ from router.hostname import Hostname
 from router.key_files import KeysRefused, live_key_ids, open_key_ring, read_key_ring, write_key_ring
 from router.kv.schema import SITE_NO, Database, alias_key, deployment_key
 from router.kv.store import Store, open_store
+from router.metrics.meter import EdgeMeter
+from router.metrics.slot import unshared_cells
 from router.pipeline import Pipeline
 from router.records import Alias, Deployment, Pointer, Site, encode_record
 from router.resolve import Resolved, Resolver
@@ -108,7 +110,14 @@ def test_66_a_rotation_moves_every_route_and_drops_the_old_key(data: Data) -> No
 
 
 def test_66_at_each_step_every_host_is_served_by_a_process_that_was_there_before(data: Data) -> None:
-    resolver = Resolver(data.store, read_keys=data.keys, names=NAMES, dc="local", now_s=iter(range(100_000)).__next__)
+    resolver = Resolver(
+        data.store,
+        read_keys=data.keys,
+        names=NAMES,
+        dc="local",
+        now_s=iter(range(100_000)).__next__,
+        meter=EdgeMeter(unshared_cells()),
+    )
     steps_count = 0
 
     def look(_: Progress) -> None:
