@@ -61,8 +61,9 @@ def run_serve(config: Config, *, as_json: bool = False, on_ready: Callable[[int,
     def run_edge(role: str, ready: Callable[[], object]) -> None:
         api_socket.close()
         limits = HttpLimits(connections_count_max=connections_count_max)
-        with held_slot(folder.metrics, role) as cells, opened_edge(config, folder, cells) as app:
-            serve_app(app, edge_socket, config, ready, limits=limits, meter=ListenerMeter(cells, "edge"))
+        with held_slot(folder.metrics, role) as cells, opened_edge(config, folder, cells) as edge:
+            http = strict_protocol(limits, ListenerMeter(cells, "edge"), edge.door)
+            serve_app(edge.app, edge_socket, config, ready, http=http)
 
     def run_control_plane(role: str, ready: Callable[[], object]) -> None:
         # Imported here, after the fork: its 200 ms then pass beside the edges' start and not before it.
@@ -77,7 +78,8 @@ def run_serve(config: Config, *, as_json: bool = False, on_ready: Callable[[int,
                 limits = HttpLimits(
                     connections_count_max=connections_count_max, drained_bytes_max=API_DRAINED_BYTES_MAX
                 )
-                serve_app(app, api_socket, config, ready, limits=limits, meter=ListenerMeter(cells, "api"))
+                http = strict_protocol(limits, ListenerMeter(cells, "api"))
+                serve_app(app, api_socket, config, ready, http=http)
         except DataFolderRefused as error:
             sys.stderr.write(f"onehop: {error}\n")
             raise SystemExit(EXIT_START_REFUSED) from None
@@ -112,14 +114,13 @@ def serve_app(
     config: Config,
     ready: Callable[[], object],
     *,
-    limits: HttpLimits,
-    meter: ListenerMeter,
+    http: type[asyncio.Protocol],
 ) -> None:
     """One process's event loop, until SIGTERM has been honoured."""
     settings = uvicorn.Config(
         app,
         loop="uvloop",
-        http=strict_protocol(limits, meter),
+        http=http,
         ws="none",
         lifespan="off",
         access_log=False,

@@ -21,15 +21,21 @@ from uvicorn.config import Config
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 from uvicorn.server import ServerState
 
+from asset_server.conditional import is_unmodified
 from router.deadline import Deadline
 from router.exchange import RECEIVED_NS, AsgiApp, Exchange, Scope, answer_server_options
-from router.http1.head import RequestHead
+from router.http1.head import RequestHead, parse_field_block
 from router.http1.limits import HttpLimits
 from router.http1.refusal import Refused, bad_request, render_refusal
-from router.http1.request_reader import RequestReader
+from router.http1.request_reader import EMPTY_LINE, HEAD_END, RequestReader
+from router.known_block import BLOCK_BYTES_MAX, BLOCKS_MAX, KnownBlock
 from router.metrics.meter import ListenerMeter
+from router.ready_door import ReadyDoor
 
 RESET_AT_CLOSE: Final = struct.pack("ii", 1, 0)  # socket(7), struct linger: on, for no time
+NANOSECONDS: Final = 1e9
+KNOWN_AT_ONCE_MAX: Final = 64
+"""Requests answered in one go; more that came in the same segment let other connections pass first."""
 ASGI_VERSIONS: Final = {"version": "3.0", "spec_version": "2.3"}
 
 
@@ -43,8 +49,9 @@ class Phase(Enum):
     LINGERING = auto()  # the same, and the client may still be sending what nobody reads
 
 
-def strict_protocol(limits: HttpLimits, meter: ListenerMeter) -> type[asyncio.Protocol]:
-    """The class to pass to `uvicorn.Config(http=…)`; uvicorn makes one of it for each connection."""
+def strict_protocol(limits: HttpLimits, meter: ListenerMeter, door: ReadyDoor | None = None) -> type[asyncio.Protocol]:
+    """The class to pass to `uvicorn.Config(http=…)`; uvicorn makes one of it for each connection. With a `door`,
+    requests that it knows are answered without entering the application."""
 
     class LimitedProtocol(StrictProtocol):
         def __init__(
@@ -54,7 +61,7 @@ def strict_protocol(limits: HttpLimits, meter: ListenerMeter) -> type[asyncio.Pr
             app_state: dict[str, Any],
             _loop: asyncio.AbstractEventLoop | None = None,
         ) -> None:
-            super().__init__(config, server_state, app_state, limits, meter)
+            super().__init__(config, server_state, app_state, limits, meter, door)
 
     return LimitedProtocol
 
@@ -69,6 +76,7 @@ class StrictProtocol(asyncio.Protocol):
         app_state: dict[str, Any],
         limits: HttpLimits,
         meter: ListenerMeter,
+        door: ReadyDoor | None,
     ) -> None:
         self._app: AsgiApp = config.loaded_app
         self._root_path = config.root_path
@@ -76,6 +84,8 @@ class StrictProtocol(asyncio.Protocol):
         self._app_state = app_state
         self._limits = limits
         self._meter = meter
+        self._door = door
+        self._known: list[KnownBlock] = []
         self._loop = asyncio.get_running_loop()
         self._deadline = Deadline(self._loop, self._deadline_passed)
 
@@ -123,6 +133,10 @@ class StrictProtocol(asyncio.Protocol):
             self._close()  # without lingering, which is a luxury when connections are scarce
 
     def data_received(self, data: bytes) -> None:
+        if self._phase is Phase.IDLE and self._door is not None:
+            data = self._answer_known(self._door, data)
+            if not data:
+                return
         self._received_bytes += len(data)
         if self._phase is Phase.LINGERING or self._phase is Phase.CLOSING:
             self._discard(len(data))
@@ -152,6 +166,8 @@ class StrictProtocol(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.is_write_paused = False
+        if self._phase is Phase.IDLE:
+            self._deadline.set(self._limits.idle_s)
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
 
@@ -216,7 +232,73 @@ class StrictProtocol(asyncio.Protocol):
             self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
         self._transport.abort()
 
-    # From bytes to requests
+    # From bytes to answers
+
+    def _answer_known(self, door: ReadyDoor, data: bytes) -> bytes:
+        """Answers those of the requests in `data` that the door has or makes an answer for. What it returns, from the
+        first that it hasn't on, is for the reader, which sees nothing of the others."""
+        received_ns = time.monotonic_ns()
+        resolver = door.resolver
+        resolver.follow(received_ns / NANOSECONDS)
+        limits, default_fields = self._limits, self._server_state.default_headers
+        start, left_count = 0, KNOWN_AT_ONCE_MAX
+        while left_count and start < len(data) and not self.is_write_paused:
+            line_end = data.find(b"\n", start) + 1
+            known = self._known_block(door, data, line_end) if line_end else None
+            if known is None or self._requests_count + 1 >= limits.requests_count_max:
+                break
+            if known.generation != resolver.generation:
+                door.bind(known)
+            line = data[start:line_end]
+            answer = door.answers.find(known.prefix + line) if known.prefix is not None else None
+            if answer is None:
+                answer = door.make(known, line, target_bytes_max=limits.target_bytes_max)
+                if answer is None:
+                    break
+            unmodified = answer.unmodified
+            if known.conditions and unmodified is not None and is_unmodified(known.conditions, answer.validator):
+                answer.is_asked = True
+                answer = unmodified
+            answer.is_asked = True
+            if answer.dated_by is not default_fields:
+                answer.date(default_fields)
+            start = line_end + len(known.data)
+            left_count -= 1
+            self._requests_count += 1
+            door.count(known, answer.status, time.monotonic_ns() - received_ns)
+            if not known.keep_alive:
+                self._write_answer(answer.closing(), answer.tail)
+                self._reader.receive(data[start:])
+                self._end()
+                return b""
+            self._write_answer(answer.data, answer.tail)
+        if start and not self.is_write_paused:
+            self._deadline.set(limits.idle_s)
+        return data[start:] if start else data
+
+    def _known_block(self, door: ReadyDoor, data: bytes, start: int) -> KnownBlock | None:
+        """The header block that begins at `start`, if all of it is there and says nothing of a body."""
+        for known in self._known:
+            if data.startswith(known.data, start):
+                return known
+        end = data.find(HEAD_END, start) + len(HEAD_END)
+        if not len(HEAD_END) <= end - start <= self._limits.header_bytes_max:
+            return None
+        block_bytes = data[start:end]
+        try:
+            block = parse_field_block(block_bytes[: -len(EMPTY_LINE)], count_max=self._limits.header_count_max)
+        except Refused:
+            return None  # the reader will say why
+        peer = self._client[0] if self._client is not None else ""
+        understood = door.understand(block_bytes, block, peer=peer, scheme=self._scheme)
+        if understood is not None and len(block_bytes) <= BLOCK_BYTES_MAX:
+            self._known = [understood, *self._known[: BLOCKS_MAX - 1]]
+        return understood
+
+    def _write_answer(self, data: bytes, tail: memoryview | None) -> None:
+        self.write(data)
+        if tail is not None:
+            self.write(tail)
 
     def _advance(self) -> None:
         """As far as the bytes here go; the only place that asks the reader."""
@@ -245,7 +327,10 @@ class StrictProtocol(asyncio.Protocol):
 
     def _begin_exchange(self, head: RequestHead) -> None:
         self._phase = Phase.MESSAGE
-        self._deadline.clear()
+        if self.is_write_paused:
+            self._begin_window()  # it will wait for the answer before it, which the client may not be taking
+        else:
+            self._deadline.clear()
         self._requests_count += 1
         is_last = self._is_draining or self._requests_count >= self._limits.requests_count_max
         self._body_was_wanted = False

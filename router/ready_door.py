@@ -1,0 +1,118 @@
+"""What door 1 asks of an edge, so that most requests are answered where their bytes arrive.
+
+    header block → understand → KnownBlock → bind (once a generation) → find (ready bytes) or make (a fresh answer)
+
+It answers GET and HEAD for assets of hosts whose decision leaves nothing open. All else isn't for it, and goes through
+the ASGI application: functions, splits and other policy by request, unknown hosts, damage, bodies, odd targets.
+"""
+
+from dataclasses import replace
+from typing import Final
+
+from router.edge import Edge, EdgeRequest, found_by
+from router.forwarded import TrustedProxies
+from router.http1.answer_head import AnswerInvalid
+from router.http1.head import FieldBlock
+from router.http1.request_line import ORIGIN_LINE
+from router.known_block import UNBOUND, KnownBlock
+from router.metrics.catalogue import DECISION_HITS, cell
+from router.metrics.meter import EdgeMeter
+from router.ready import QUERY_IGNORED, ReadyAnswer, ReadyAnswers
+from router.resolve import Resolved, Resolver
+
+METHODS: Final = frozenset({b"GET", b"HEAD"})
+"""Others are refused by assets, which is nothing to be fast at."""
+IF_NONE_MATCH: Final = b"if-none-match"
+HITS: Final = cell(DECISION_HITS)
+
+
+class ReadyDoor:
+    """One process's. `answers` outlive the connections."""
+
+    def __init__(
+        self, edge: Edge, resolver: Resolver, answers: ReadyAnswers, meter: EdgeMeter, *, proxies: TrustedProxies
+    ) -> None:
+        self._edge = edge
+        self._proxies = proxies
+        self.meter = meter
+        self.resolver = resolver
+        self.answers = answers
+
+    def understand(self, data: bytes, block: FieldBlock, *, peer: str, scheme: str) -> KnownBlock | None:
+        """None where a body follows or may follow, or no Host says whom to ask."""
+        if block.host is None or block.content_length or block.is_chunked or block.expects_continue:
+            return None
+        return KnownBlock(data, block, host=block.host, scheme=self._proxies.scheme(peer, scheme, block.fields))
+
+    def bind(self, known: KnownBlock) -> None:
+        """Takes the host's decision, if it is cached; if not, the way through the application caches it."""
+        decision = self.resolver.peek(known.host)
+        known.route = known.prefix = None
+        known.generation = self.resolver.generation if decision is not None else UNBOUND
+        if isinstance(decision, Resolved) and decision.target is None and decision.pipeline.function is None:
+            known.route, known.found = decision, found_by(decision)
+            if known.choices is not None:
+                known.prefix = ready_prefix(known, decision, known.choices)
+
+    def count(self, known: KnownBlock, status: int, elapsed_ns: int) -> None:
+        self.meter.cells[HITS] += 1
+        self.meter.answered(known.found, status, elapsed_ns)
+
+    def make(self, known: KnownBlock, line: bytes, *, target_bytes_max: int) -> ReadyAnswer | None:
+        """The answer to a request that isn't found by its very line. None: it isn't for this door."""
+        match = ORIGIN_LINE.fullmatch(line) if len(line) <= target_bytes_max else None
+        if match is None or known.route is None:
+            return None
+        method, path, query, minor_version = match.groups()
+        if method not in METHODS or minor_version != b"1":
+            return None
+        if query is not None and known.prefix is not None:
+            ready = self.answers.find(known.prefix + line_without_query(method, path))
+            if ready is not None and ready.ignores_query:
+                return ready
+        request = EdgeRequest(
+            method=method.decode("ascii"),
+            target=path + b"?" + query if query else path,
+            host=known.host,
+            scheme=known.scheme,
+            headers=known.fields,
+            client="",
+            received_ns=0,
+        )
+        response = self._edge.answer_plainly(known.route, request)
+        if response is None:
+            return None
+        try:
+            if known.prefix is not None and response.lasts:
+                key_line = line_without_query(method, path) if response.status in QUERY_IGNORED else line
+                self._keep(known.prefix + key_line, request, known.route)
+            return ReadyAnswer(response, is_head=method == b"HEAD")
+        except AnswerInvalid:
+            return None
+
+    def _keep(self, key: bytes, request: EdgeRequest, route: Resolved) -> None:
+        """For the next who asks. Raises AnswerInvalid."""
+        if not self.answers.wants(key):
+            return
+        headers = [field for field in request.headers if field[0] != IF_NONE_MATCH]
+        response = self._edge.answer_plainly(route, replace(request, headers=headers))
+        if response is None or not response.lasts:
+            return
+        is_head, unmodified = request.method == "HEAD", None
+        if response.validator:
+            condition = (IF_NONE_MATCH, response.validator)
+            answer = self._edge.answer_plainly(route, replace(request, headers=[*headers, condition]))
+            if answer is None:
+                return
+            unmodified = ReadyAnswer(answer, is_head=is_head)
+        self.answers.put(key, ReadyAnswer(response, is_head=is_head, unmodified=unmodified))
+
+
+def ready_prefix(known: KnownBlock, route: Resolved, choices: bytes) -> bytes:
+    """All that a ready answer depends on beside the request's line, so written that no two mean the same bytes: a
+    scheme and a host have no NUL, the choices have one length."""
+    return b"\0".join((known.scheme.encode("ascii"), known.host.lower(), route.pipeline.encode(), choices))
+
+
+def line_without_query(method: bytes, path: bytes) -> bytes:
+    return b"%b %b HTTP/1.1\r\n" % (method, path)
