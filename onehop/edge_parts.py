@@ -61,5 +61,5 @@ def opened_edge(config: Config, folder: DataFolder, cells: Cells) -> Iterator[Op
         assets = AssetServer(BlobStore(folder.root), time.time)
         edge = Edge(store=store, resolver=resolver, assets=assets, meter=meter, now_ns=time.monotonic_ns)
         proxies = TrustedProxies(config.trusted_proxies)
-        door = ReadyDoor(edge, resolver, ReadyAnswers(), meter, proxies=proxies)
+        door = ReadyDoor(edge, resolver, ReadyAnswers(), meter, proxies=proxies, now_ns=time.monotonic_ns)
         yield OpenedEdge(EdgeApp(edge, proxies=proxies), door)

@@ -11,7 +11,7 @@ from asset_server.negotiation import choices_of
 from asset_server.server import FIELDS_READ
 from router.http1.head import FieldBlock
 from router.http1.limits import KIB
-from router.metrics.meter import UNFOUND
+from router.ready import NOTHING
 from router.resolve import Resolved
 
 BLOCKS_MAX: Final = 4
@@ -23,29 +23,36 @@ UNBOUND: Final = -1
 
 class KnownBlock:
     """`data` ends with the empty line; there is no body after it. `fields` are those that an asset's answer may depend
-    on, `conditions` the If-None-Match lines among them.
+    on, `conditions` the If-None-Match lines among them. `line_end`: where a request's line ends in bytes that are one
+    request with this block.
 
-    In one `generation`: `route`, None where the host's decision leaves something open, with `found` as requests are
-    counted; and `prefix`, with which a request's line makes the key of its ready answer, None where the fields ask for
-    more than such an answer holds.
+    In one `generation`: `route`, None where the host's decision leaves something open; `series`, in which its answers
+    are counted; `terms`, under which ready answers lie, None where the fields ask for more than such an answer holds;
+    and `find`, which has those under the terms.
     """
 
     __slots__ = (
-        "choices", "conditions", "data", "fields", "found", "generation", "host", "keep_alive", "prefix", "route",
-        "scheme",
+        "choices", "conditions", "data", "fields", "find", "generation", "host", "is_simple", "keep_alive", "line_end",
+        "route", "scheme", "series", "terms",
     )  # fmt: skip
 
     def __init__(self, data: bytes, block: FieldBlock, *, host: bytes, scheme: str) -> None:
         self.data = data
+        self.line_end = -len(data)
         self.host = host
         self.scheme = scheme
         self.keep_alive = not block.asks_to_close
         self.fields = [field for field in block.fields if field[0] in FIELDS_READ]
         self.conditions = [value for name, value in self.fields if name == b"if-none-match"]
+        self.is_simple = self.keep_alive and not self.conditions
         codings = [value for name, value in self.fields if name == b"accept-encoding"]
-        is_simple = len(self.fields) == len(self.conditions) + len(codings)
-        self.choices = choices_of(codings) if is_simple else None
+        is_of_ready = len(self.fields) == len(self.conditions) + len(codings)
+        self.choices = choices_of(codings) if is_of_ready else None
         self.generation = UNBOUND
+        self.unbind()
+
+    def unbind(self) -> None:
         self.route: Resolved | None = None
-        self.found = UNFOUND
-        self.prefix: bytes | None = None
+        self.series = 0
+        self.terms: bytes | None = None
+        self.find = NOTHING.get

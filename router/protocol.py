@@ -30,13 +30,17 @@ from router.http1.refusal import Refused, bad_request, render_refusal
 from router.http1.request_reader import EMPTY_LINE, HEAD_END, RequestReader
 from router.known_block import BLOCK_BYTES_MAX, BLOCKS_MAX, KnownBlock
 from router.metrics.meter import ListenerMeter
-from router.ready_door import ReadyDoor
+from router.ready import ReadyAnswer
+from router.ready_door import NO_TURN, ReadyDoor
 
 RESET_AT_CLOSE: Final = struct.pack("ii", 1, 0)  # socket(7), struct linger: on, for no time
-NANOSECONDS: Final = 1e9
 KNOWN_AT_ONCE_MAX: Final = 64
 """Requests answered in one go; more that came in the same segment let other connections pass first."""
 ASGI_VERSIONS: Final = {"version": "3.0", "spec_version": "2.3"}
+
+
+NO_BLOCK: Final = KnownBlock(b"", parse_field_block(b"", count_max=0), host=b"", scheme="")
+"""What a connection knows that has seen nothing: it is never bound."""
 
 
 class Phase(Enum):
@@ -47,6 +51,9 @@ class Phase(Enum):
     MESSAGE = auto()  # a request is being answered, or the rest of its body drained
     CLOSING = auto()  # the last answer is on its way out
     LINGERING = auto()  # the same, and the client may still be sending what nobody reads
+
+
+IDLE: Final = Phase.IDLE
 
 
 def strict_protocol(limits: HttpLimits, meter: ListenerMeter, door: ReadyDoor | None = None) -> type[asyncio.Protocol]:
@@ -86,6 +93,7 @@ class StrictProtocol(asyncio.Protocol):
         self._meter = meter
         self._door = door
         self._known: list[KnownBlock] = []
+        self._last_known = NO_BLOCK
         self._loop = asyncio.get_running_loop()
         self._deadline = Deadline(self._loop, self._deadline_passed)
 
@@ -96,7 +104,8 @@ class StrictProtocol(asyncio.Protocol):
         self._scheme = "http"
         self._phase = Phase.IDLE
         self._reader = RequestReader(limits)
-        self._requests_count = 0
+        self._requests_left = limits.requests_count_max
+        self._answered_s = 0.0
         self._is_draining = False
         self._client_has_ended = False
 
@@ -109,6 +118,7 @@ class StrictProtocol(asyncio.Protocol):
         self._received_bytes_before = 0  # the window
         self._sent_bytes_before = 0
         self._lingered_bytes = 0
+        self._in_window = False
 
         # The request
         self._exchange: Exchange | None = None
@@ -125,7 +135,7 @@ class StrictProtocol(asyncio.Protocol):
         self._scheme = "https" if transport.get_extra_info("sslcontext") else "http"
         self._meter.opened()
         self._server_state.connections.add(self)  # type: ignore[arg-type]  # the union lists uvicorn's own classes
-        self._deadline.set(self._limits.idle_s)
+        self._begin_idling()
         if len(self._server_state.connections) > self._limits.connections_count_max:
             full = Refused(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections")
             self._meter.refused(full.status)
@@ -133,8 +143,26 @@ class StrictProtocol(asyncio.Protocol):
             self._close()  # without lingering, which is a luxury when connections are scarce
 
     def data_received(self, data: bytes) -> None:
-        if self._phase is Phase.IDLE and self._door is not None:
-            data = self._answer_known(self._door, data)
+        if self._phase is IDLE and self._door is not None:
+            # One request with the last header block, answered from ready bytes: the road that must be short.
+            known, door = self._last_known, self._door
+            if known.generation == door.generation and known.is_simple and data.endswith(known.data):
+                answer = known.find(data[: known.line_end])
+                left = self._requests_left - 1
+                if (
+                    answer is not None
+                    and answer.tail is None
+                    and answer.dated_by is door.default_fields
+                    and left > 0
+                    and not self.is_write_paused
+                ):
+                    self._requests_left = left
+                    self._answered_s = door.began_s
+                    answer.is_asked = True
+                    door.answered.append(known.series + answer.status_class)
+                    self._transport.write(answer.data)
+                    return
+            data = self._answer_known(door, data)
             if not data:
                 return
         self._received_bytes += len(data)
@@ -167,7 +195,7 @@ class StrictProtocol(asyncio.Protocol):
     def resume_writing(self) -> None:
         self.is_write_paused = False
         if self._phase is Phase.IDLE:
-            self._deadline.set(self._limits.idle_s)
+            self._begin_idling()
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
 
@@ -237,49 +265,55 @@ class StrictProtocol(asyncio.Protocol):
     def _answer_known(self, door: ReadyDoor, data: bytes) -> bytes:
         """Answers those of the requests in `data` that the door has or makes an answer for. What it returns, from the
         first that it hasn't on, is for the reader, which sees nothing of the others."""
-        received_ns = time.monotonic_ns()
-        resolver = door.resolver
-        resolver.follow(received_ns / NANOSECONDS)
-        limits, default_fields = self._limits, self._server_state.default_headers
-        start, left_count = 0, KNOWN_AT_ONCE_MAX
-        while left_count and start < len(data) and not self.is_write_paused:
+        if door.generation == NO_TURN:
+            door.begin_turn(self._server_state.default_headers, self._loop.call_soon)
+        start, at_once_left = 0, KNOWN_AT_ONCE_MAX
+        while at_once_left and start < len(data) and self._requests_left > 1 and not self.is_write_paused:
             line_end = data.find(b"\n", start) + 1
             known = self._known_block(door, data, line_end) if line_end else None
-            if known is None or self._requests_count + 1 >= limits.requests_count_max:
+            if known is None:
                 break
-            if known.generation != resolver.generation:
+            if known.generation != door.generation:
                 door.bind(known)
-            line = data[start:line_end]
-            answer = door.answers.find(known.prefix + line) if known.prefix is not None else None
+            answer = self._ready_answer(door, known, data[start:line_end])
             if answer is None:
-                answer = door.make(known, line, target_bytes_max=limits.target_bytes_max)
-                if answer is None:
-                    break
-            unmodified = answer.unmodified
-            if known.conditions and unmodified is not None and is_unmodified(known.conditions, answer.validator):
-                answer.is_asked = True
-                answer = unmodified
-            answer.is_asked = True
-            if answer.dated_by is not default_fields:
-                answer.date(default_fields)
+                break
             start = line_end + len(known.data)
-            left_count -= 1
-            self._requests_count += 1
-            door.count(known, answer.status, time.monotonic_ns() - received_ns)
+            at_once_left -= 1
+            self._requests_left -= 1
+            door.answered.append(known.series + answer.status_class)
             if not known.keep_alive:
                 self._write_answer(answer.closing(), answer.tail)
                 self._reader.receive(data[start:])
                 self._end()
                 return b""
             self._write_answer(answer.data, answer.tail)
-        if start and not self.is_write_paused:
-            self._deadline.set(limits.idle_s)
+        self._answered_s = door.began_s
         return data[start:] if start else data
+
+    def _ready_answer(self, door: ReadyDoor, known: KnownBlock, line: bytes) -> ReadyAnswer | None:
+        """Dated, and with the conditions heeded."""
+        answer = known.find(line)
+        if answer is None:
+            try:
+                answer = door.make(known, line, target_bytes_max=self._limits.target_bytes_max)
+            except Exception:  # noqa: BLE001  # the application meets it again, and answers for it: see Exchange.run
+                answer = None
+            if answer is None:
+                return None
+        answer.is_asked = True
+        unmodified = answer.unmodified
+        if known.conditions and unmodified is not None and is_unmodified(known.conditions, answer.validator):
+            answer = unmodified
+        if answer.dated_by is not door.default_fields:
+            answer.date(door.default_fields)
+        return answer
 
     def _known_block(self, door: ReadyDoor, data: bytes, start: int) -> KnownBlock | None:
         """The header block that begins at `start`, if all of it is there and says nothing of a body."""
         for known in self._known:
             if data.startswith(known.data, start):
+                self._last_known = known
                 return known
         end = data.find(HEAD_END, start) + len(HEAD_END)
         if not len(HEAD_END) <= end - start <= self._limits.header_bytes_max:
@@ -293,12 +327,13 @@ class StrictProtocol(asyncio.Protocol):
         understood = door.understand(block_bytes, block, peer=peer, scheme=self._scheme)
         if understood is not None and len(block_bytes) <= BLOCK_BYTES_MAX:
             self._known = [understood, *self._known[: BLOCKS_MAX - 1]]
+            self._last_known = understood
         return understood
 
     def _write_answer(self, data: bytes, tail: memoryview | None) -> None:
-        self.write(data)
+        self._transport.write(data)
         if tail is not None:
-            self.write(tail)
+            self._transport.write(tail)
 
     def _advance(self) -> None:
         """As far as the bytes here go; the only place that asks the reader."""
@@ -331,8 +366,8 @@ class StrictProtocol(asyncio.Protocol):
             self._begin_window()  # it will wait for the answer before it, which the client may not be taking
         else:
             self._deadline.clear()
-        self._requests_count += 1
-        is_last = self._is_draining or self._requests_count >= self._limits.requests_count_max
+        self._requests_left -= 1
+        is_last = self._is_draining or self._requests_left <= 0
         self._body_was_wanted = False
         self._exchange = Exchange(self, head, keep_alive=head.keep_alive and not is_last)
         app = answer_server_options if head.path == b"*" else self._app
@@ -376,7 +411,7 @@ class StrictProtocol(asyncio.Protocol):
                 self._close()
                 return
             self._phase = Phase.IDLE
-            self._deadline.set(self._limits.idle_s)
+            self._begin_idling()
         elif self._client_has_ended:
             self._refuse(bad_request("the connection ended within a request"))
         elif self._phase is not Phase.HEAD:
@@ -440,7 +475,15 @@ class StrictProtocol(asyncio.Protocol):
 
     # Deadlines
 
+    def _begin_idling(self) -> None:
+        if self.is_write_paused:
+            self._begin_window()  # the last answer is still on its way
+            return
+        self._in_window = False
+        self._deadline.set(self._limits.idle_s)
+
     def _begin_window(self) -> None:
+        self._in_window = True
         self._received_bytes_before = self._received_bytes
         self._sent_bytes_before = self._written_bytes - self._transport.get_write_buffer_size()
         self._deadline.set(self._limits.window_s)
@@ -449,6 +492,8 @@ class StrictProtocol(asyncio.Protocol):
         unsent_bytes = self._transport.get_write_buffer_size()
         if self._phase is Phase.HEAD:
             self._refuse(Refused(HTTPStatus.REQUEST_TIMEOUT, "the request's head took too long"))
+        elif self._phase is Phase.IDLE and not self._in_window:
+            self._look_at_idling(unsent_bytes)
         elif unsent_bytes:
             sent_bytes = self._written_bytes - unsent_bytes
             if sent_bytes - self._sent_bytes_before < self._limits.window_bytes_min:
@@ -458,6 +503,16 @@ class StrictProtocol(asyncio.Protocol):
                 self._begin_window()
         elif self._phase is Phase.MESSAGE:
             self._look_at_body()
+        else:
+            self._close()
+
+    def _look_at_idling(self, unsent_bytes: int) -> None:
+        """What was answered from ready bytes has moved no deadline, and counted no bytes."""
+        left_s = self._answered_s + self._limits.idle_s - self._loop.time()
+        if left_s > 0:
+            self._deadline.set(left_s)
+        elif unsent_bytes:
+            self._begin_window()
         else:
             self._close()
 

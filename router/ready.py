@@ -1,16 +1,19 @@
 """Ready answers: heads and bodies as they go out, kept for whoever asks the same again.
 
-    key → ReadyAnswers.find → ReadyAnswer → .data, .tail
+    terms → ReadyAnswers.view → View, by request line → ReadyAnswer → .data, .tail
 
-A key holds all that an answer depends on, and among it the pipeline, which never changes: so nothing in here is ever
-stale. What a deploy changes is a host's decision, and with that the key that is asked for. Answers that time changes
-(assets kept from replaced deployments, until they expire) don't come in, see `Response.lasts`.
+Terms are all that an answer depends on beside the request's line, and among them is the pipeline, which never changes:
+so nothing in here is ever stale. What a deploy changes is a host's decision, and with that the terms that are asked
+for. Answers that time changes (assets kept from replaced deployments, until they expire) don't come in, see
+`Response.lasts`.
 
-Room is bounded. A key is let in when it is asked for the second time within a while, and who is let in pushes out
-what hasn't been asked for since the hand last passed it: a scan of any number of files, each once, changes nothing.
+Room is bounded. An answer is let in when it is asked for the second time within a while, and pushes out what hasn't
+been asked for since the hand last passed it: a scan of any number of files, each once, changes nothing.
 """
 
-from collections import OrderedDict
+from collections import deque
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from asset_server.message import Response
@@ -36,12 +39,15 @@ QUERY_IGNORED: Final = frozenset({200, 404})
 DefaultFields = list[tuple[bytes, bytes]]
 """What the connection puts in front of an answer's fields; a new list whenever it changes, as Date does."""
 
+NOTHING: Final[Mapping[bytes, "ReadyAnswer"]] = MappingProxyType({})
+View = Mapping[bytes, "ReadyAnswer"]
+
 
 class ReadyAnswer:
     """One answer's bytes, for as long as the pipeline lives. `unmodified` is its 304.
 
     `data` is the head and, where that is in memory, the body; `tail` is a mapped body. `weight`: what it counts for, in
-    bytes.
+    bytes. `status_class` is 2 for 200.
     """
 
     __slots__ = (
@@ -52,6 +58,7 @@ class ReadyAnswer:
         "ignores_query",
         "is_asked",
         "status",
+        "status_class",
         "tail",
         "unmodified",
         "validator",
@@ -64,6 +71,7 @@ class ReadyAnswer:
         terms = TERMS_OF_HEAD if is_head else TERMS_OF_GET
         head = render_answer_head(response.status, response.headers, terms, whole_body_bytes=len(body))
         self.status = response.status
+        self.status_class = response.status // 100
         self.validator = response.validator
         self.unmodified = unmodified
         self.ignores_query = response.status in QUERY_IGNORED
@@ -104,9 +112,9 @@ class Doorkeeper:
         self._now: set[int] = set()
         self._before: set[int] = set()
 
-    def has_seen(self, key: bytes) -> bool:
+    def has_seen(self, terms: bytes, line: bytes) -> bool:
         """Asked for the first time it says no, and remembers."""
-        mark = hash(key)
+        mark = hash((terms, line))
         if mark in self._now or mark in self._before:
             return True
         if len(self._now) >= self._seen_max:
@@ -116,39 +124,49 @@ class Doorkeeper:
 
 
 class ReadyAnswers:
-    """One process's. `find` is a dict's get: None for what isn't here. Whoever finds one sets `is_asked`."""
+    """One process's. Whoever finds an answer sets its `is_asked`."""
 
     def __init__(self, bytes_max: int = READY_BYTES_MAX) -> None:
         self._bytes_max = bytes_max
-        self._answers: OrderedDict[bytes, ReadyAnswer] = OrderedDict()
+        self._views: dict[bytes, dict[bytes, ReadyAnswer]] = {}
+        self._hand: deque[tuple[bytes, bytes, ReadyAnswer]] = deque()
         self._doorkeeper = Doorkeeper()
-        self.find = self._answers.get
         self.bytes_count = 0
 
     def __len__(self) -> int:
-        return len(self._answers)
+        return len(self._hand)
 
-    def wants(self, key: bytes) -> bool:
-        """Whether it is worth while to `put` an answer under `key`."""
-        return self._doorkeeper.has_seen(key) and key not in self._answers
+    def view(self, terms: bytes) -> View:
+        """What there is now under `terms`. A view may be kept: it shows what is put and pushed out, until it is empty
+        or while it was; so who misses something looks for the view again."""
+        return self._views.get(terms, NOTHING)
 
-    def put(self, key: bytes, answer: ReadyAnswer) -> None:
+    def wants(self, terms: bytes, line: bytes) -> bool:
+        """Whether it is worth while to `put` an answer there."""
+        return self._doorkeeper.has_seen(terms, line) and line not in self.view(terms)
+
+    def put(self, terms: bytes, line: bytes, answer: ReadyAnswer) -> None:
         """As far as room can be made: what is asked for keeps its own."""
-        weight = answer.weight + len(key)
-        if key not in self._answers and self._make_room(weight):
-            self._answers[key] = answer
+        weight = answer.weight + len(line)
+        if line not in self.view(terms) and self._make_room(weight):
+            self._views.setdefault(terms, {})[line] = answer
+            self._hand.append((terms, line, answer))
             self.bytes_count += weight
 
     def _make_room(self, weight: int) -> bool:
         passed_count = 0
         while self.bytes_count + weight > self._bytes_max:
-            if not self._answers or passed_count > PASSED_MAX:
+            if not self._hand or passed_count > PASSED_MAX:
                 return False
-            key, answer = self._answers.popitem(last=False)
+            terms, line, answer = self._hand.popleft()
             if answer.is_asked:
                 answer.is_asked = False
-                self._answers[key] = answer
+                self._hand.append((terms, line, answer))
                 passed_count += 1
             else:
-                self.bytes_count -= answer.weight + len(key)
+                self.bytes_count -= answer.weight + len(line)
+                view = self._views[terms]
+                del view[line]
+                if not view:
+                    del self._views[terms]
         return True

@@ -1,12 +1,17 @@
 """What door 1 asks of an edge, so that most requests are answered where their bytes arrive.
 
-    header block → understand → KnownBlock → bind (once a generation) → find (ready bytes) or make (a fresh answer)
+    header block → understand → KnownBlock → bind (once a generation) → .find (ready bytes) or make (a fresh answer)
 
 It answers GET and HEAD for assets of hosts whose decision leaves nothing open. All else isn't for it, and goes through
 the ASGI application: functions, splits and other policy by request, unknown hosts, damage, bodies, odd targets.
+
+What a request costs besides, it shares with those that arrive in the same turn of the event loop: the look at the
+store, the clock, the counting. A turn ends before anything that was written in it leaves.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
+from http import HTTPStatus
 from typing import Final
 
 from router.edge import Edge, EdgeRequest, found_by
@@ -17,26 +22,58 @@ from router.http1.request_line import ORIGIN_LINE
 from router.known_block import UNBOUND, KnownBlock
 from router.metrics.catalogue import DECISION_HITS, cell
 from router.metrics.meter import EdgeMeter
-from router.ready import QUERY_IGNORED, ReadyAnswer, ReadyAnswers
+from router.ready import QUERY_IGNORED, DefaultFields, ReadyAnswer, ReadyAnswers
 from router.resolve import Resolved, Resolver
 
 METHODS: Final = frozenset({b"GET", b"HEAD"})
 """Others are refused by assets, which is nothing to be fast at."""
 IF_NONE_MATCH: Final = b"if-none-match"
+NANOSECONDS_PER_S: Final = 1e9
+NO_TURN: Final = -2
+"""No resolver's generation, nor UNBOUND: outside of a turn nothing is bound."""
 HITS: Final = cell(DECISION_HITS)
 
 
 class ReadyDoor:
-    """One process's. `answers` outlive the connections."""
+    """One process's. `answers` outlive the connections. `generation` is the resolver's while a turn is on."""
 
     def __init__(
-        self, edge: Edge, resolver: Resolver, answers: ReadyAnswers, meter: EdgeMeter, *, proxies: TrustedProxies
+        self,
+        edge: Edge,
+        resolver: Resolver,
+        answers: ReadyAnswers,
+        meter: EdgeMeter,
+        *,
+        proxies: TrustedProxies,
+        now_ns: Callable[[], int],
     ) -> None:
         self._edge = edge
+        self._resolver = resolver
+        self._answers = answers
+        self._meter = meter
         self._proxies = proxies
-        self.meter = meter
-        self.resolver = resolver
-        self.answers = answers
+        self._now_ns = now_ns
+        self._began_ns = 0
+        self.generation = NO_TURN
+        self.began_s = 0.0
+        self.default_fields: DefaultFields = []
+        self.answered: list[int] = []
+
+    def begin_turn(self, default_fields: DefaultFields, call_soon: Callable[[Callable[[], None]], object]) -> None:
+        self._began_ns = self._now_ns()
+        self.began_s = self._began_ns / NANOSECONDS_PER_S
+        self._resolver.follow(self.began_s)
+        self.generation = self._resolver.generation
+        self.default_fields = default_fields
+        call_soon(self.end_turn)
+
+    def end_turn(self) -> None:
+        self.generation = NO_TURN
+        answered = self.answered
+        if answered:
+            self._meter.cells[HITS] += len(answered)
+            self._meter.answered_together(answered, self._now_ns() - self._began_ns)
+            answered.clear()
 
     def understand(self, data: bytes, block: FieldBlock, *, peer: str, scheme: str) -> KnownBlock | None:
         """None where a body follows or may follow, or no Host says whom to ask."""
@@ -46,17 +83,15 @@ class ReadyDoor:
 
     def bind(self, known: KnownBlock) -> None:
         """Takes the host's decision, if it is cached; if not, the way through the application caches it."""
-        decision = self.resolver.peek(known.host)
-        known.route = known.prefix = None
-        known.generation = self.resolver.generation if decision is not None else UNBOUND
+        known.unbind()
+        decision = self._resolver.peek(known.host)
+        known.generation = self.generation if decision is not None else UNBOUND
         if isinstance(decision, Resolved) and decision.target is None and decision.pipeline.function is None:
-            known.route, known.found = decision, found_by(decision)
+            known.route = decision
+            known.series = self._meter.series(found_by(decision))
             if known.choices is not None:
-                known.prefix = ready_prefix(known, decision, known.choices)
-
-    def count(self, known: KnownBlock, status: int, elapsed_ns: int) -> None:
-        self.meter.cells[HITS] += 1
-        self.meter.answered(known.found, status, elapsed_ns)
+                known.terms = ready_terms(known, decision, known.choices)
+                known.find = self._answers.view(known.terms).get
 
     def make(self, known: KnownBlock, line: bytes, *, target_bytes_max: int) -> ReadyAnswer | None:
         """The answer to a request that isn't found by its very line. None: it isn't for this door."""
@@ -66,9 +101,14 @@ class ReadyDoor:
         method, path, query, minor_version = match.groups()
         if method not in METHODS or minor_version != b"1":
             return None
-        if query is not None and known.prefix is not None:
-            ready = self.answers.find(known.prefix + line_without_query(method, path))
-            if ready is not None and ready.ignores_query:
+        if known.terms is not None:
+            view = self._answers.view(known.terms)
+            known.find = view.get
+            ready = view.get(line)
+            if ready is None and query is not None:
+                ready = view.get(line_without_query(method, path))
+                ready = ready if ready is not None and ready.ignores_query else None
+            if ready is not None:
                 return ready
         request = EdgeRequest(
             method=method.decode("ascii"),
@@ -83,17 +123,17 @@ class ReadyDoor:
         if response is None:
             return None
         try:
-            if known.prefix is not None and response.lasts:
-                key_line = line_without_query(method, path) if response.status in QUERY_IGNORED else line
-                self._keep(known.prefix + key_line, request, known.route)
+            if known.terms is not None and response.lasts:
+                is_any_query = response.status in QUERY_IGNORED or response.status == HTTPStatus.NOT_MODIFIED
+                asked = line_without_query(method, path) if is_any_query else line
+                if self._answers.wants(known.terms, asked):
+                    self._keep(known.terms, asked, request, known.route)
             return ReadyAnswer(response, is_head=method == b"HEAD")
         except AnswerInvalid:
             return None
 
-    def _keep(self, key: bytes, request: EdgeRequest, route: Resolved) -> None:
+    def _keep(self, terms: bytes, line: bytes, request: EdgeRequest, route: Resolved) -> None:
         """For the next who asks. Raises AnswerInvalid."""
-        if not self.answers.wants(key):
-            return
         headers = [field for field in request.headers if field[0] != IF_NONE_MATCH]
         response = self._edge.answer_plainly(route, replace(request, headers=headers))
         if response is None or not response.lasts:
@@ -105,10 +145,10 @@ class ReadyDoor:
             if answer is None:
                 return
             unmodified = ReadyAnswer(answer, is_head=is_head)
-        self.answers.put(key, ReadyAnswer(response, is_head=is_head, unmodified=unmodified))
+        self._answers.put(terms, line, ReadyAnswer(response, is_head=is_head, unmodified=unmodified))
 
 
-def ready_prefix(known: KnownBlock, route: Resolved, choices: bytes) -> bytes:
+def ready_terms(known: KnownBlock, route: Resolved, choices: bytes) -> bytes:
     """All that a ready answer depends on beside the request's line, so written that no two mean the same bytes: a
     scheme and a host have no NUL, the choices have one length."""
     return b"\0".join((known.scheme.encode("ascii"), known.host.lower(), route.pipeline.encode(), choices))
