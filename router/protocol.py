@@ -27,6 +27,7 @@ from router.exchange import RECEIVED_NS, AsgiApp, Exchange, Scope, answer_server
 from router.http1.head import RequestHead, parse_field_block
 from router.http1.limits import HttpLimits
 from router.http1.refusal import Refused, bad_request, render_refusal
+from router.http1.request_line import without_query
 from router.http1.request_reader import EMPTY_LINE, HEAD_END, RequestReader
 from router.known_block import BLOCK_BYTES_MAX, BLOCKS_MAX, KnownBlock
 from router.metrics.meter import ListenerMeter
@@ -39,8 +40,9 @@ KNOWN_AT_ONCE_MAX: Final = 64
 ASGI_VERSIONS: Final = {"version": "3.0", "spec_version": "2.3"}
 
 
-NO_BLOCK: Final = KnownBlock(b"", parse_field_block(b"", count_max=0), host=b"", scheme="")
+NO_BLOCK: Final = KnownBlock(b"", parse_field_block(b"", count_max=0), host=b"", scheme="", bytes_max=0)
 """What a connection knows that has seen nothing: it is never bound."""
+NO_BLOCK_HERE: Final = (NO_BLOCK, -1)
 
 
 class Phase(Enum):
@@ -270,15 +272,15 @@ class StrictProtocol(asyncio.Protocol):
         start, at_once_left = 0, KNOWN_AT_ONCE_MAX
         while at_once_left and start < len(data) and self._requests_left > 1 and not self.is_write_paused:
             line_end = data.find(b"\n", start) + 1
-            known = self._known_block(door, data, line_end) if line_end else None
-            if known is None:
+            known, end = self._known_block(door, data, line_end) if line_end else NO_BLOCK_HERE
+            if end < 0:
                 break
             if known.generation != door.generation:
                 door.bind(known)
             answer = self._ready_answer(door, known, data[start:line_end])
             if answer is None:
                 break
-            start = line_end + len(known.data)
+            start = end
             at_once_left -= 1
             self._requests_left -= 1
             door.answered.append(known.series + answer.status_class)
@@ -294,6 +296,10 @@ class StrictProtocol(asyncio.Protocol):
     def _ready_answer(self, door: ReadyDoor, known: KnownBlock, line: bytes) -> ReadyAnswer | None:
         """Dated, and with the conditions heeded."""
         answer = known.find(line)
+        if answer is None and len(line) <= self._limits.target_bytes_max:
+            shorter = without_query(line)
+            answer = known.find(shorter) if shorter is not None else None
+            answer = answer if answer is not None and answer.ignores_query else None
         if answer is None:
             try:
                 answer = door.make(known, line, target_bytes_max=self._limits.target_bytes_max)
@@ -309,26 +315,34 @@ class StrictProtocol(asyncio.Protocol):
             answer.date(door.default_fields)
         return answer
 
-    def _known_block(self, door: ReadyDoor, data: bytes, start: int) -> KnownBlock | None:
-        """The header block that begins at `start`, if all of it is there and says nothing of a body."""
+    def _known_block(self, door: ReadyDoor, data: bytes, start: int) -> tuple[KnownBlock, int]:
+        """The header block that begins at `start`, and where it ends: -1 unless all of it is there and it says nothing
+        of a body."""
         for known in self._known:
-            if data.startswith(known.data, start):
+            end = known.end_in(data, start)
+            if end >= 0:
                 self._last_known = known
-                return known
+                return known, end
         end = data.find(HEAD_END, start) + len(HEAD_END)
         if not len(HEAD_END) <= end - start <= self._limits.header_bytes_max:
-            return None
+            return NO_BLOCK_HERE
         block_bytes = data[start:end]
+        known_bytes_max = min(BLOCK_BYTES_MAX, self._limits.header_bytes_max)
+        is_short = len(block_bytes) <= known_bytes_max
+        if is_short and self._last_known.learn(block_bytes):
+            return self._last_known, end
         try:
             block = parse_field_block(block_bytes[: -len(EMPTY_LINE)], count_max=self._limits.header_count_max)
         except Refused:
-            return None  # the reader will say why
+            return NO_BLOCK_HERE  # the reader will say why
         peer = self._client[0] if self._client is not None else ""
-        understood = door.understand(block_bytes, block, peer=peer, scheme=self._scheme)
-        if understood is not None and len(block_bytes) <= BLOCK_BYTES_MAX:
+        understood = door.understand(block_bytes, block, peer=peer, scheme=self._scheme, bytes_max=known_bytes_max)
+        if understood is None:
+            return NO_BLOCK_HERE
+        if is_short:
             self._known = [understood, *self._known[: BLOCKS_MAX - 1]]
             self._last_known = understood
-        return understood
+        return understood, end
 
     def _write_answer(self, data: bytes, tail: memoryview | None) -> None:
         self._transport.write(data)

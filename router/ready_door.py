@@ -75,11 +75,14 @@ class ReadyDoor:
             self._meter.answered_together(answered, self._now_ns() - self._began_ns)
             answered.clear()
 
-    def understand(self, data: bytes, block: FieldBlock, *, peer: str, scheme: str) -> KnownBlock | None:
+    def understand(
+        self, data: bytes, block: FieldBlock, *, peer: str, scheme: str, bytes_max: int
+    ) -> KnownBlock | None:
         """None where a body follows or may follow, or no Host says whom to ask."""
         if block.host is None or block.content_length or block.is_chunked or block.expects_continue:
             return None
-        return KnownBlock(data, block, host=block.host, scheme=self._proxies.scheme(peer, scheme, block.fields))
+        scheme = self._proxies.scheme(peer, scheme, block.fields)
+        return KnownBlock(data, block, host=block.host, scheme=scheme, bytes_max=bytes_max)
 
     def bind(self, known: KnownBlock) -> None:
         """Takes the host's decision, if it is cached; if not, the way through the application caches it."""
@@ -104,11 +107,8 @@ class ReadyDoor:
         if known.terms is not None:
             view = self._answers.view(known.terms)
             known.find = view.get
-            ready = view.get(line)
-            if ready is None and query is not None:
-                ready = view.get(line_without_query(method, path))
-                ready = ready if ready is not None and ready.ignores_query else None
-            if ready is not None:
+            ready = view.get(line) or view.get(line_without_query(method, path))
+            if ready is not None and (query is None or ready.ignores_query):
                 return ready
         request = EdgeRequest(
             method=method.decode("ascii"),
