@@ -34,8 +34,9 @@ check: setup-dev ## ruff, mypy --strict, import-linter
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-$(VENV)/.bench: $(VENV)/.dev requirements/bench.txt
+$(VENV)/.bench: $(VENV)/.dev requirements/bench.txt loadtests/lighthouse/package-lock.json
 	@$(PIP_INSTALL) -r requirements/bench.txt
+	@if command -v npm >/dev/null; then cd loadtests/lighthouse && npm ci --loglevel=error; else echo "no npm: loadtests.pages can't run"; fi
 	@touch $@
 
 bench: $(VENV)/.bench ## every load test, in full; writes loadtests/RESULTS.md

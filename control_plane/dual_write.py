@@ -77,10 +77,14 @@ class TableEdits:
 def put_pipeline(transaction: Transaction, pipeline: Pipeline) -> str:
     """Its script hash. A record never changes, so what is there stays."""
     script_hash = script_hash_of(pipeline)
+    put_pipeline_as(transaction, script_hash, pipeline)
+    return script_hash
+
+
+def put_pipeline_as(transaction: Transaction, script_hash: str, pipeline: Pipeline) -> None:
     key = script_hash.encode("ascii")
     if transaction.view(Database.PIPELINES, key) is None:
         transaction.put(Database.PIPELINES, key, pipeline.encode())
-    return script_hash
 
 
 def put_table(transaction: Transaction, site_no: int, table: bytes, *, replaced: set[str]) -> None:
@@ -112,29 +116,33 @@ def rebuild_table(transaction: Transaction, keys: KeyRing, names: SiteNames, sit
 
 def hosts_of(snapshot: Snapshot, keys: KeyRing, names: SiteNames, site: Site) -> Iterator[tuple[Hostname, Pipeline]]:
     """Every host of a site with what it shows. A deployment's own host is as its record says; one that changes is as
-    its route says, since that alone names the assets it keeps."""
+    its route says, or without one its filter: they alone name the assets that it keeps."""
+    table = snapshot.get(Database.LEGACY_TABLES, SITE_NO.pack(site.site_no))
+
+    def shown(hostname: Hostname, deployment: Deployment, *, is_preview: bool) -> Pipeline:
+        by_record = Pipeline(site.site_no, deployment.manifest, deployment.bundle, is_preview=is_preview)
+        route = read_route(snapshot, keys, hostname)
+        return route or in_table(snapshot, table, site.site_no, hostname) or by_record
+
     for value in deployment_values_newest_first(snapshot, site.site_no):
         outline = outline_of(value)
         pipeline = Pipeline(site.site_no, outline.manifest, outline.bundle, is_preview=True)
         yield names.deployment(site.name, outline.id[:8]), pipeline
     for alias in aliases_of(snapshot, site.site_no):
         hostname = names.alias(site.name, alias.slug)
-        shown = read_route(snapshot, keys, hostname)
-        deployment = read_deployment(snapshot, site.site_no, alias.pointer.seq)
-        yield hostname, shown or shown_by(deployment, is_preview=True)
+        yield hostname, shown(hostname, read_deployment(snapshot, site.site_no, alias.pointer.seq), is_preview=True)
     if site.production is not None:
         deployment = read_deployment(snapshot, site.site_no, site.production.seq)
         for hostname in (names.production(site.name), *(Hostname(name) for name in site.domains)):
-            yield hostname, read_route(snapshot, keys, hostname) or shown_by(deployment, is_preview=False)
-
-
-def shown_by(deployment: Deployment, *, is_preview: bool) -> Pipeline:
-    return Pipeline(deployment.site_no, deployment.manifest, deployment.bundle, is_preview=is_preview)
+            yield hostname, shown(hostname, deployment, is_preview=False)
 
 
 def shown_in_table(snapshot: Snapshot, site_no: int, hostname: Hostname) -> Pipeline | None:
     """What a host shows that has no route (yet), as far as the site's table can be read."""
-    table = snapshot.get(Database.LEGACY_TABLES, SITE_NO.pack(site_no))
+    return in_table(snapshot, snapshot.get(Database.LEGACY_TABLES, SITE_NO.pack(site_no)), site_no, hostname)
+
+
+def in_table(snapshot: Snapshot, table: bytes | None, site_no: int, hostname: Hostname) -> Pipeline | None:
     try:
         found = find_filter(table, hostname.name) if table is not None else None
         return read_pipeline(snapshot, site_no, found.script_hash) if found is not None else None

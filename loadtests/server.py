@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from router.metrics.slot import read_slots
+
 ONEHOP = (sys.executable, "-m", "onehop")
 
 
@@ -47,6 +49,16 @@ class Server:
         return [int(pid) for pid in children]
 
 
+def edge_pid(server: Server) -> int:
+    """The process id of the server's one edge worker."""
+    return next(slot.pid for slot in read_slots(server.data / "metrics") if slot.is_alive and slot.role == "edge 1")
+
+
+def cpu_s(pid: int) -> float:
+    """Processor time of all threads of a process, in steps of nanoseconds (`schedstat` of proc(5))."""
+    return sum(int(path.read_text().split()[0]) for path in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
+
+
 @contextmanager
 def temporary_data() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="onehop-loadtest-"))
@@ -57,10 +69,25 @@ def temporary_data() -> Iterator[Path]:
 
 
 @contextmanager
-def serving(data: Path, *, workers: int = 1) -> Iterator[Server]:
+def serving(data: Path, *, workers: int = 1, cpu: int | None = None) -> Iterator[Server]:
+    """`cpu` is the one processor that all of the server's processes run on."""
+    pinned = ["taskset", "-c", str(cpu)] if cpu is not None else []
     started = time.perf_counter()
     process = subprocess.Popen(
-        [*ONEHOP, "serve", "--data", str(data), "--port", "0", "--api-port", "0", "--workers", str(workers), "--json"],
+        [
+            *pinned,
+            *ONEHOP,
+            "serve",
+            "--data",
+            str(data),
+            "--port",
+            "0",
+            "--api-port",
+            "0",
+            "--workers",
+            str(workers),
+            "--json",
+        ],
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,

@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "deployment": "List, show, roll back, promote and delete deployments.",
     "route": "Show how a host finds its deployment, step by step.",
     "policy": "Show and set which scheme finds a site's deployments; its log, and undo.",
+    "legacy": "The legacy scheme's routing tables: show, export, import; dual write on or off.",
     "token": "Create, list and revoke API tokens.",
     "keys": "List and rotate the keys that hostnames are hashed with.",
     "gc": "Remove what no deployment needs any more.",

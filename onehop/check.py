@@ -1,6 +1,6 @@
 """`onehop check`: walks everything that a data folder holds and names each fault and its cure.
 
-    secrets → manifests → blobs → sites and their domains → aliases → deployments → routes
+    secrets → manifests → blobs → sites and their domains → aliases → deployments → routes → routing tables
 
 Rows are read in one snapshot, in key order, and compared both ways: what a row names must be there and agree, and no
 row may be left that nothing names. Collection waits until the walk is over, so that nothing vanishes under it; deploys
@@ -17,6 +17,7 @@ from asset_server.manifest import Manifest, ManifestCorrupt, manifest_id
 from functions.bundle import BundleStore
 from onehop.check_records import Names, RecordWalk
 from onehop.check_report import CheckReport, Faults
+from onehop.check_tables import TableWalk
 from onehop.opened_store import OpenedStore
 from onehop.output import Watcher
 from router.hashed import live_ring
@@ -54,7 +55,9 @@ def check(it: OpenedStore, blobs: BlobStore, *, is_deep: bool, watcher: Watcher)
                 broken_manifests=manifests.broken,
                 sound_bundles=walk_bundles(it, faults, watcher),
             )
-            records = RecordWalk(it, snapshot, live_ring(snapshot, it.keys), names, faults, watcher)
+            keys = live_ring(snapshot, it.keys)
+            tables = TableWalk(snapshot, keys, it.names, faults, watcher)
+            records = RecordWalk(it, snapshot, keys, names, faults, watcher, tables)
             records.run()
         except StoreDamaged as error:
             faults.add("store", "pages of the store", str(error), "restore the last backup: onehop restore")
@@ -64,6 +67,8 @@ def check(it: OpenedStore, blobs: BlobStore, *, is_deep: bool, watcher: Watcher)
             "sites": records.sites_count,
             "deployments": records.deployments_count,
             "routes": records.routes_count,
+            "routing_tables": tables.tables_count,
+            "hosts_without_route_yet": tables.unmigrated_count,
             "manifests": len(manifests.sound) + len(manifests.broken),
             "blobs": blobs_count,
             "unused_manifests": len(manifests.sound - records.manifests_named),

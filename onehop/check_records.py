@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 
 from control_plane.activation import pipeline_of
 from onehop.check_report import Faults
+from onehop.check_tables import TableWalk
 from onehop.opened_store import OpenedStore
 from onehop.output import Watcher
 from router.hashing import KeyRing
@@ -65,6 +66,7 @@ class RecordWalk:
     names: Names
     faults: Faults
     watcher: Watcher
+    tables: TableWalk
     sites: dict[int, Site] = field(default_factory=dict)
     manifests_named: set[str] = field(default_factory=set)
     wanted_routes: list[WantedRoute] = field(default_factory=list)
@@ -82,6 +84,9 @@ class RecordWalk:
         self._walk_deployment_ids()
         self._walk_domains()
         self._walk_routes()
+        self.tables.run(self.sites)
+        self.manifests_named |= self.tables.manifests_named
+        self.orphans += [Orphan(database, key) for database, key in self.tables.orphans]
 
     # -- rows that name others -----------------------------------------------------------------------------------
 
@@ -182,6 +187,8 @@ class RecordWalk:
                     self._prove_kept(hostname, found)
                     return
                 what = "has a route to something else than its records say"
+        elif self.tables.leads(wanted.site_no, hostname, wanted):
+            return
         self.faults.add("route", hostname.name, what, CURE_ROUTE)
         self.wanted_routes.append(WantedRoute(hostname, wanted))
 

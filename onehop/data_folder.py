@@ -9,7 +9,18 @@ from pathlib import Path
 from typing import Final
 
 OWN_NAMES: Final = frozenset(
-    {"kv", "blobs", "uploads", "bundles", "secrets", "metrics", "control.lock", "blobs.lock", "lost+found"}
+    {
+        "kv",
+        "blobs",
+        "uploads",
+        "bundles",
+        "secrets",
+        "metrics",
+        "differences",
+        "control.lock",
+        "blobs.lock",
+        "lost+found",
+    }
 )
 
 
@@ -38,6 +49,11 @@ class DataFolder:
     @property
     def bundles(self) -> Path:
         return self.root / "bundles"
+
+    @property
+    def differences(self) -> Path:
+        """What edges found by shadow compare; made when there is something."""
+        return self.root / "differences"
 
     @property
     def secrets(self) -> Path:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from asset_server.blobs import BlobStore
 from asset_server.server import AssetServer
+from control_plane.clock import Clock
 from onehop.config import Config
 from onehop.data_folder import DataFolder
 from router.app import EdgeApp
 from router.data_centres import note_data_centre
+from router.differences import DifferenceLog
 from router.edge import Edge
 from router.forwarded import TrustedProxies
 from router.key_files import open_key_ring, read_key_ring, settle_pages_domain
@@ -57,6 +59,7 @@ def opened_edge(config: Config, folder: DataFolder, cells: Cells) -> Iterator[Op
             dc=config.dc,
             now_s=time.monotonic,
             meter=meter,
+            on_difference=DifferenceLog(folder.differences, now=Clock().now).add,
         )
         assets = AssetServer(BlobStore(folder.root), time.time)
         edge = Edge(store=store, resolver=resolver, assets=assets, meter=meter, now_ns=time.monotonic_ns)

@@ -10,7 +10,7 @@ reproducible to the byte, and lets an edit find its place without reading the re
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import pairwise
@@ -26,6 +26,7 @@ AFTER_HOST: Final = b'(?:[:][0-9]+)?\\\\/(?<p1>.*))$","script_hash":"'
 AFTER_HASH: Final = b'"}'
 EMPTY: Final = HEAD + TAIL
 SCRIPT_HASH_BYTES: Final = 16
+LAYOUTS_MAX: Final = 256
 
 NAME: Final = rb"[a-z0-9][a-z0-9.-]{0,%d}" % (NAME_BYTES_MAX - 1)
 SCRIPT_HASH: Final = rb"[A-Za-z0-9_-]{1,64}"
@@ -62,8 +63,16 @@ def pattern_of(host: str) -> str:
     return f"^(?:{host}(?:[:][0-9]+)?\\/(?<p1>.*))$"
 
 
-def host_of(pattern: str) -> str:
-    """The one host that a pattern was made for. Raises PatternUnknown."""
+@dataclass(frozen=True, slots=True)
+class KnownPattern:
+    """The one host that a pattern was made for. `is_exact`: it matches no other."""
+
+    host: str
+    is_exact: bool
+
+
+def known_pattern(pattern: str) -> KnownPattern:
+    """Raises PatternUnknown."""
     match = PATTERN.fullmatch(pattern)
     if match is None:
         raise PatternUnknown("the pattern isn't of a known shape")
@@ -78,7 +87,29 @@ def host_of(pattern: str) -> str:
         raise PatternUnknown(f"the pattern's host can't be one: {error}") from None
     if hostname.name != host:
         raise PatternUnknown(f"the pattern's host isn't in its normal form, {hostname.name}")
-    return host
+    return KnownPattern(host, is_exact=escaped_count > 0)
+
+
+def shadowed(patterns: Sequence[KnownPattern]) -> Iterator[tuple[int, int]]:
+    """Places of two patterns, in the order in which they are tried, of which the earlier also matches the later's host:
+    that host would be answered by the wrong one. Past LAYOUTS_MAX ways in which dots lie, nothing more is looked for.
+    """
+    seen: dict[str, int] = {}
+    layouts_by_length: dict[int, dict[tuple[int, ...], None]] = {}
+    for at, pattern in enumerate(patterns):
+        host = pattern.host
+        layouts = layouts_by_length.setdefault(len(host), {})
+        for layout in layouts:
+            characters = list(host)
+            for dot_at in layout:
+                characters[dot_at] = "."
+            earlier = seen.get("".join(characters))
+            if earlier is not None and patterns[earlier].host != host:
+                yield earlier, at
+        if not pattern.is_exact:
+            seen.setdefault(host, at)
+            if len(layouts) < LAYOUTS_MAX:
+                layouts[tuple(at for at, character in enumerate(host) if character == ".")] = None
 
 
 # -- the whole table -------------------------------------------------------------------------------------------------

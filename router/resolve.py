@@ -49,7 +49,7 @@ from router.policy_record import PolicyUnreadable, read_policy
 from router.records import CustomDomain, RecordUnreadable, decode_record
 from router.site_names import SiteNames
 
-__all__ = ["Asked", "ByRequest", "Resolved", "Resolver", "RouteDamaged", "Settled", "Unknown", "explain"]
+__all__ = ["Asked", "ByRequest", "Resolved", "Resolver", "RouteDamaged", "Settled", "Unknown"]
 
 KNOWN_MAX: Final = 50_000  # about 30 MB when full
 UNKNOWN_MAX: Final = 10_000
@@ -316,50 +316,3 @@ def find_site_no(snapshot: Snapshot, names: SiteNames, hostname: Hostname) -> in
         return decode_record(CustomDomain, value).site_no if value is not None else None
     except RecordUnreadable:
         return None
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """How a host resolves, for `onehop route`. Times in microseconds."""
-
-    hostname: Hostname
-    site: str | None
-    label: str | None
-    scheme: str
-    rule: str
-    key_id: str
-    route_key: bytes
-    pipeline: Pipeline | None
-    parse_us: float
-    hash_us: float
-    get_us: float
-
-
-def explain(store: Store, keys: KeyRing, names: SiteNames, host: bytes) -> Explanation:
-    """Resolves without any cache and says each step. Raises HostRefused, PipelineUnreadable, KeysRefused."""
-    with store.read() as snapshot:
-        ring = live_ring(snapshot, keys)
-        started = perf_counter_ns()
-        hostname = Hostname.parse(host)
-        parsed = perf_counter_ns()
-        hashed_keys = [(key.id, key.route_key(hostname)) for key in ring.keys]
-        hashed = perf_counter_ns()
-        values = [snapshot.get(Database.ROUTES, route_key) for _, route_key in hashed_keys]
-        got = perf_counter_ns()
-    found = next((index for index, value in enumerate(values) if value is not None), 0)
-    key_id, route_key = hashed_keys[found]
-    value = values[found]
-    named = names.split(hostname)
-    return Explanation(
-        hostname=hostname,
-        site=named[0] if named else None,
-        label=named[1] if named else None,
-        scheme="hashed",
-        rule="default",
-        key_id=key_id,
-        route_key=route_key,
-        pipeline=Pipeline.parse(value) if value is not None else None,
-        parse_us=(parsed - started) / 1000,
-        hash_us=(hashed - parsed) / 1000,
-        get_us=(got - hashed) / 1000,
-    )

@@ -50,8 +50,9 @@ def run_check(
             show_line("the bytes of blobs weren't read (--quick)")
         if repaired is not None:
             show_line(
-                f"repaired: {repaired.routes_written} routes written, {repaired.rows_removed} orphaned rows and "
-                f"{repaired.blobs_removed} damaged blobs removed; run 'onehop check' again to see what is left"
+                f"repaired: {repaired.routes_written} routes and {repaired.tables_written} routing tables written, "
+                f"{repaired.rows_removed} orphaned rows and {repaired.blobs_removed} damaged blobs removed; "
+                "run 'onehop check' again to see what is left"
             )
     if report.faults_count:
         raise typer.Exit(1)

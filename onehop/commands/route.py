@@ -1,6 +1,8 @@
 """`onehop route HOST`: reads the store itself, so that it also tells when nothing is running."""
 
-from typing import Annotated
+import os
+from dataclasses import asdict
+from typing import Annotated, Final
 from urllib.parse import urlsplit
 
 import typer
@@ -9,15 +11,21 @@ from asset_server.manifest import Manifest, ManifestCorrupt
 from control_plane.catalogue import find_domain, find_site, read_site
 from control_plane.errors import UnknownProject
 from onehop.commands.options import AsJson, Data
+from onehop.config import load_config
+from onehop.data_folder import DataFolder
 from onehop.errors import CommandFailed
 from onehop.opened_store import OpenedStore, find_folder, opened
-from onehop.output import show_fields, show_json
+from onehop.output import show_fields, show_json, show_table
+from router.differences import clear_differences, read_differences
+from router.explain import Explanation, Viewpoint, explain
 from router.hostname import HostRefused
 from router.kv.schema import Database
-from router.pipeline import PipelineUnreadable
-from router.resolve import Explanation, explain
+from router.pipeline import Pipeline, PipelineUnreadable
 
 app = typer.Typer(add_completion=False)
+
+DIFFERENCES: Final = "differences"
+"""In place of a host, of which none can be so called: a site's has at least two labels."""
 
 
 class RouteUnreadable(CommandFailed):
@@ -26,20 +34,37 @@ class RouteUnreadable(CommandFailed):
 
 @app.command()
 def route(
-    host: Annotated[str, typer.Argument(metavar="HOST", help="A host name, with or without port; or a whole URL.")],
+    host: Annotated[
+        str,
+        typer.Argument(
+            metavar="HOST", help="A host name, with or without port; a whole URL; or 'differences': see --help."
+        ),
+    ],
+    dc: Annotated[str | None, typer.Option("--dc", help="As an edge of this data centre decides [ONEHOP_DC].")] = None,
+    client: Annotated[str, typer.Option(help="The client's address, for sites that are split.")] = "127.0.0.1",
+    clear: Annotated[bool, typer.Option("--clear", help="With 'differences': forget them.")] = False,
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show how a host finds its deployment: each step, what came out of it, how long it took."""
+    """Show how a host finds its deployment: each step, what came out of it, how long it took, by both schemes.
+
+    'onehop route differences' shows what shadow compare has found: hosts that the two schemes would answer differently.
+    """
+    folder = find_folder(data)
+    if host == DIFFERENCES:
+        tell_differences(folder, is_clearing=clear, as_json=as_json)
+        return
     authority = urlsplit(host).netloc if "://" in host else host
-    with opened(find_folder(data)) as it:
+    viewpoint = Viewpoint(load_config({"dc": dc}, os.environ).dc, client)
+    with opened(folder) as it:
         try:
-            explanation = explain(it.store, it.keys, it.names, authority.encode("utf-8"))
+            explanation = explain(it.store, it.keys, it.names, authority.encode("utf-8"), viewpoint)
         except HostRefused as error:
             raise RouteUnreadable(f"{authority!r} isn't a host name: {error.reason}; requests for it get 400") from None
         except PipelineUnreadable as error:
             raise RouteUnreadable(
-                f"the route of {authority} is damaged ({error}); requests get 500, 'onehop check --repair' mends it"
+                f"the route of {authority} is damaged ({error}); requests get 500 unless its site's table has the "
+                "host; 'onehop check --repair' mends it"
             ) from None
         site = name_site(it, explanation)
         assets = describe_manifest(it, explanation)
@@ -51,8 +76,20 @@ def route(
         raise typer.Exit(1)
 
 
+def tell_differences(folder: DataFolder, *, is_clearing: bool, as_json: bool) -> None:
+    found = read_differences(folder.differences)
+    if as_json:
+        show_json([{"when": each.when, **asdict(each.difference)} for each in found])
+    else:
+        rows = [(each.when, each.difference.host, each.difference.served, each.difference.reason) for each in found]
+        empty = "none found; 'onehop policy set --shadow PERCENT' compares that share of all requests"
+        show_table(("when", "host", "served by", "difference"), rows, empty=empty)
+    if is_clearing:
+        clear_differences(folder.differences)
+
+
 def name_site(it: OpenedStore, explanation: Explanation) -> str | None:
-    """The site that the route leads to or, without a route, whose name the host bears."""
+    """The site that the host leads to or, if it leads nowhere, whose name it bears."""
     with it.store.read() as snapshot:
         if explanation.pipeline is not None:
             site_no = explanation.pipeline.site_no
@@ -83,32 +120,43 @@ def describe_manifest(it: OpenedStore, explanation: Explanation) -> str:
 
 
 def document_of(explanation: Explanation, site: str | None) -> dict[str, object]:
-    pipeline = explanation.pipeline
+    split, hashed, legacy = explanation.rule.split, explanation.hashed, explanation.legacy
     return {
         "host": explanation.hostname.name,
         "site": site,
-        "scheme": explanation.scheme if pipeline is not None else None,
-        "rule": explanation.rule,
-        "route_key": explanation.route_key.hex(),
-        "pipeline": None
-        if pipeline is None
-        else {
-            "site_no": pipeline.site_no,
-            "manifest": pipeline.manifest,
-            "function": pipeline.function,
-            "kept": pipeline.kept,
-            "preview": pipeline.is_preview,
+        "scheme": explanation.scheme if explanation.pipeline is not None else None,
+        "wanted_scheme": explanation.wanted,
+        "rule": explanation.rule.name,
+        "split": None if split is None else {"hashed_percent": split.hashed_percent, "other": split.other},
+        "route_key": hashed.route_key.hex(),
+        "pipeline": pipeline_document(explanation.pipeline),
+        "schemes": {
+            "hashed": {"pipeline": pipeline_document(hashed.pipeline), "us": hashed.hash_us + hashed.get_us},
+            "legacy": {
+                "pipeline": pipeline_document(legacy.pipeline),
+                "us": legacy.run_us,
+                "table_bytes": legacy.filters_bytes,
+                "problem": legacy.problem,
+            },
         },
-        "timings": {
-            "parse_us": explanation.parse_us,
-            "hash_us": explanation.hash_us,
-            "get_us": explanation.get_us,
-        },
+        "timings": {"parse_us": explanation.parse_us, "hash_us": hashed.hash_us, "get_us": hashed.get_us},
+    }
+
+
+def pipeline_document(pipeline: Pipeline | None) -> dict[str, object] | None:
+    if pipeline is None:
+        return None
+    return {
+        "site_no": pipeline.site_no,
+        "manifest": pipeline.manifest,
+        "function": pipeline.function,
+        "kept": pipeline.kept,
+        "preview": pipeline.is_preview,
     }
 
 
 def steps_of(explanation: Explanation, site: str | None, assets: str) -> list[tuple[str, object]]:
-    pipeline = explanation.pipeline
+    pipeline, hashed = explanation.pipeline, explanation.hashed
     stages = []
     if pipeline is not None:
         stages = [f"function {pipeline.function}"] if pipeline.function else []
@@ -117,10 +165,29 @@ def steps_of(explanation: Explanation, site: str | None, assets: str) -> list[tu
     return [
         ("1 host", f"{explanation.hostname.name}   ({explanation.parse_us:.1f} µs)"),
         ("2 site", f"{site or 'none'}{f', label {explanation.label}' if explanation.label else ''}"),
-        ("3 scheme", f"{explanation.scheme}, by {explanation.rule}"),
-        ("4 key", f"{explanation.route_key.hex()} under key {explanation.key_id}   ({explanation.hash_us:.1f} µs)"),
-        ("5 look-up", f"{'found' if pipeline else 'nothing'}   ({explanation.get_us:.1f} µs)"),
-        ("6 pipeline", ", ".join(stages) or "none"),
-        ("7 manifest", assets),
-        ("8 indexing", "off: a preview" if pipeline and pipeline.is_preview else "allowed" if pipeline else "–"),
+        ("3 scheme", describe_scheme(explanation)),
+        ("4 key", f"{hashed.route_key.hex()} under key {hashed.key_id}   ({hashed.hash_us:.1f} µs)"),
+        ("5 hashed", f"{'found' if hashed.pipeline else 'nothing'}   ({hashed.get_us:.1f} µs)"),
+        ("6 legacy", describe_legacy(explanation)),
+        ("7 pipeline", ", ".join(stages) or "none"),
+        ("8 manifest", assets),
+        ("9 indexing", "off: a preview" if pipeline and pipeline.is_preview else "allowed" if pipeline else "–"),
     ]
+
+
+def describe_scheme(explanation: Explanation) -> str:
+    split = explanation.rule.split
+    by = f"{explanation.rule.name}, {split.hashed_percent:g} % hashed" if split else explanation.rule.name
+    if explanation.pipeline is None or explanation.scheme is explanation.wanted:
+        return f"{explanation.wanted}, by {by}"
+    return f"{explanation.scheme}, in place of {explanation.wanted} by {by}"
+
+
+def describe_legacy(explanation: Explanation) -> str:
+    legacy = explanation.legacy
+    if legacy.filters_bytes == 0 and legacy.pipeline is None:
+        return legacy.problem or "nothing"
+    found = "found" if legacy.pipeline is not None else "nothing"
+    same = ", the same" if legacy.pipeline is not None and legacy.pipeline == explanation.hashed.pipeline else ""
+    problem = f"; {legacy.problem}" if legacy.problem else ""
+    return f"{found}{same}, in a table of {legacy.filters_bytes} bytes   ({legacy.run_us:.1f} µs){problem}"

@@ -7,5 +7,5 @@
     families    a reading as Prometheus sees it
 
 A count is one addition in mapped memory: no lock, no system call, and nothing is lost when the process is killed.
-docs/decisions/0006-metrics-in-mapped-cells.md says why not otherwise.
+docs/decisions/0007-metrics-in-mapped-cells.md says why not otherwise.
 """

@@ -1,7 +1,7 @@
 """The bounds of the buckets that durations are counted in: the preferred numbers of ISO 3, R20, from 1 µs to 10 s.
 
-A bucket is 12 % wide, so that a quantile is known to a few percent: a guard that acts when p99 rises by a fifth has to
-see that fifth. Prometheus is told every third to fourth bound (1, 2.5, 5), since each costs it a series.
+A bucket is 12 % wide, 14 % at most, so that a quantile is known to a few percent: a guard that acts when p99 rises by
+a fifth has to see that fifth. Prometheus is told three bounds a decade (1, 2.5, 5), since each costs it a series.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """A reading as Prometheus is told it: prometheus_client's families, and their text.
 
 prometheus_client renders and negotiates the format; its own counters, a lock and a dictionary look-up each, and its
-multiprocess mode, one file a process id, are left aside (docs/decisions/0006-metrics-in-mapped-cells.md).
+multiprocess mode, one file a process id, are left aside (docs/decisions/0007-metrics-in-mapped-cells.md).
 """
 
 from collections import Counter

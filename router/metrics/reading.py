@@ -31,7 +31,7 @@ class Histogram:
         return sum(self.buckets)
 
     def quantile(self, share: float) -> float | None:
-        """In seconds, to about 6 %; None when nothing was counted."""
+        """In seconds, to a few percent; None when nothing was counted."""
         return quantile_s(self.buckets, share)
 
 

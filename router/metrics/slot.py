@@ -36,6 +36,8 @@ SLOT_SUFFIX: Final = ".cells"
 FOLDER_MODE: Final = 0o700
 FILE_MODE: Final = 0o600
 
+ENDED_STATES: Final = (b"Z", b"X")
+
 Cells = memoryview
 """Of unsigned 64-bit numbers, CELLS_COUNT of them."""
 
@@ -134,9 +136,10 @@ def read_slot(path: Path) -> Slot | None:
 
 
 def start_ticks(pid: int) -> int | None:
-    """When the process began, proc(5) `starttime`; None when there is none, or no /proc."""
+    """When the process began, proc(5) `starttime`; None for one that has ended, and where there is no /proc."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
         return None
-    return int(stat[stat.rindex(b")") + 2 :].split()[19])
+    state, *fields = stat[stat.rindex(b")") + 2 :].split()
+    return int(fields[18]) if state not in ENDED_STATES else None

@@ -47,8 +47,10 @@ class FakeTime:
 
 
 @contextmanager
-def open_plane(data: Path, time: FakeTime, *, new_id: Callable[[], str] | None = None) -> Iterator[ControlPlane]:
-    ring = KeyRing(make_key())
+def open_plane(
+    data: Path, time: FakeTime, *, new_id: Callable[[], str] | None = None, keys: KeyRing | None = None
+) -> Iterator[ControlPlane]:
+    ring = keys if keys is not None else KeyRing(make_key())
     with ExitStack() as stack:
         store = stack.enter_context(open_store(data / "kv", create=True))
         yield stack.enter_context(

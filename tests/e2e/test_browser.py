@@ -18,6 +18,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 from tests.conftest import Serve
 from tests.real_parts import find_documentation_site, find_program
 
+TOUR: Final = Path(__file__).parents[2] / "onehop" / "demo_sites" / "tour"
 WAIT_S: Final = 20
 WINDOW: Final = (1280, 900)
 OPTIONS: Final = (
@@ -65,6 +66,24 @@ def test_a_documentation_site_opens_and_links_work_without_a_console_error(
     browser.save_screenshot(str(tmp_path / "documentation.png"))
     assert {name: status for name, status in statuses_of(browser).items() if status not in (200, 304)} == {}
     assert console_of(browser) == []
+
+
+def test_each_arm_shows_the_same_picture(browser: Chrome, serve: Serve, tmp_path: Path) -> None:
+    server = serve()
+    server.cli("deploy", str(TOUR), "--project", "tour", "--branch", "main", cwd=tmp_path)
+    server.cli("policy", "set", "--server-timing", "--reason", "look")
+    browser.execute_cdp_cmd("Network.setCacheDisabled", {"cacheDisabled": True})
+    pictures = {}
+    for arm in ("hashed", "legacy", "legacy-compiled"):
+        server.cli("policy", "set", "--scheme", arm, "--reason", "compare")
+        assert f'desc="{arm}"' in (server.get("tour.pages.localhost").field("server-timing") or "")
+        browser.get(f"http://tour.pages.localhost:{server.edge_port}/")
+        assert browser.find_element(By.TAG_NAME, "h1").text
+        browser.save_screenshot(str(tmp_path / f"tour-{arm}.png"))
+        pictures[arm] = (tmp_path / f"tour-{arm}.png").read_bytes()
+        assert {name: status for name, status in statuses_of(browser).items() if status != 200} == {}
+        assert console_of(browser) == []
+    assert len(set(pictures.values())) == 1
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ from router.metrics.meter import EdgeMeter
 from router.metrics.reading import Reading
 from router.metrics.slot import Cells, unshared_cells
 from router.pipeline import Pipeline
-from router.resolve import LOOK_EVERY_S, SPELLINGS_MAX, Resolved, Resolver, RouteDamaged, Unknown, explain
+from router.resolve import LOOK_EVERY_S, SPELLINGS_MAX, Resolved, Resolver, RouteDamaged, Unknown
 from router.site_names import SiteNames
 
 NAMES = SiteNames("pages.test")
@@ -322,25 +322,6 @@ def test_66_a_key_that_is_not_in_the_file_is_damage_and_not_an_unknown_host(edge
         edge.look()
     edge.keys = KeyRing(OLD_KEY, NEW_KEY)
     assert edge.look() == ONE
-
-
-# -- explain ---------------------------------------------------------------------------------------------------------
-
-
-def test_an_explanation_names_each_step(edge: Edge) -> None:
-    edge.put(ONE, b"2b469e16.example.pages.test")
-    told = explain(edge.store, edge.keys, NAMES, b"2B469E16.example.pages.test:8787")
-    assert told.hostname == Hostname("2b469e16.example.pages.test")
-    assert (told.site, told.label, told.scheme, told.rule) == ("example", "2b469e16", "hashed", "default")
-    assert told.pipeline == ONE
-    assert told.route_key == OLD_KEY.route_key(told.hostname)
-    assert min(told.parse_us, told.hash_us, told.get_us) >= 0
-
-
-def test_an_explanation_of_an_unknown_host_has_its_key_and_no_pipeline(edge: Edge) -> None:
-    told = explain(edge.store, edge.keys, NAMES, b"other.test")
-    assert (told.site, told.label, told.pipeline) == (None, None, None)
-    assert told.route_key == OLD_KEY.route_key(Hostname("other.test"))
 
 
 # -- a model ---------------------------------------------------------------------------------------------------------

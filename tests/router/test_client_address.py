@@ -1,0 +1,50 @@
+"""Who the client is, past trusted proxies: what a split deals its arms by."""
+
+import ipaddress
+from collections.abc import Sequence
+
+import pytest
+
+from router.app import FORWARDED_MAX, EdgeApp
+from router.edge import Edge
+
+PROXIES = [ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8")]
+
+
+def client(
+    peer: str, *forwarded: str, proxies: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network] = PROXIES
+) -> str:
+    app = EdgeApp(Edge.__new__(Edge), trusted_proxies=proxies)
+    headers = [(b"x-forwarded-for", value.encode()) for value in forwarded]
+    return app._client({"client": (peer, 1) if peer else None}, headers)
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "expected"),
+    [
+        ("192.0.2.1", [], "192.0.2.1"),
+        ("192.0.2.1", ["198.51.100.1"], "192.0.2.1"),
+        ("10.0.0.1", [], "10.0.0.1"),
+        ("10.0.0.1", ["198.51.100.1"], "198.51.100.1"),
+        ("10.0.0.1", ["203.0.113.9, 198.51.100.1"], "198.51.100.1"),
+        ("10.0.0.1", ["198.51.100.1, 10.0.0.2"], "198.51.100.1"),
+        ("10.0.0.1", ["198.51.100.1", "10.0.0.2"], "198.51.100.1"),
+        ("10.0.0.1", ["2001:db8::1"], "2001:db8::1"),
+        ("fd00::1", ["198.51.100.1"], "198.51.100.1"),
+        ("10.0.0.1", ["198.51.100.1, unknown"], "10.0.0.1"),
+        ("10.0.0.1", [""], "10.0.0.1"),
+        ("", ["198.51.100.1"], ""),
+    ],
+)
+def test_the_client_is_the_nearest_address_that_is_no_trusted_proxy(
+    peer: str, forwarded: list[str], expected: str
+) -> None:
+    assert client(peer, *forwarded) == expected
+
+
+def test_without_trusted_proxies_nobody_may_say_who_the_client_is() -> None:
+    assert client("10.0.0.1", "198.51.100.1", proxies=()) == "10.0.0.1"
+
+
+def test_a_long_list_is_read_from_its_end_and_not_all_of_it() -> None:
+    assert client("10.0.0.1", "198.51.100.1" + ", 10.0.0.2" * FORWARDED_MAX) == "10.0.0.2"

@@ -1,0 +1,192 @@
+"""A table that can't be used costs its own site nothing but the scheme, and other sites nothing at all."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from router.hashed import delete_route
+from router.hostname import Hostname
+from router.kv.schema import SITE_NO, Database
+from router.legacy import FILTERS_MAX, TABLE_BYTES_MAX, LegacyTables
+from router.legacy_table import AFTER_HASH, HEAD, TAIL, Filter, render_table
+from router.metrics.catalogue import (
+    FALLBACKS,
+    TABLE_CACHE_BYTES,
+    TABLE_CACHE_FILTERS,
+    TABLE_FAULTS,
+    TABLE_HITS,
+    TABLE_MISSES,
+    TABLES_REFUSED,
+    cell,
+)
+from router.metrics.meter import EdgeMeter
+from router.metrics.slot import unshared_cells
+from router.pipeline import Pipeline
+from router.policy import Policy, Scheme
+from tests.control_plane.client import FakeTime, open_plane
+from tests.schemes.both_schemes import BothSchemes, files_of
+
+SICK, SOUND = "one", "two"
+HOST, OTHER_HOST = "one.pages.test", "two.pages.test"
+LEGACY_ARMS = ["legacy", "legacy-compiled"]
+KEY = SITE_NO.pack(1)
+
+
+@pytest.fixture
+def schemes(tmp_path: Path) -> Iterator[BothSchemes]:
+    with open_plane(tmp_path, FakeTime()) as plane:
+        opened = BothSchemes(plane)
+        for version, name in enumerate((SICK, SOUND)):
+            opened.create(name)
+            opened.deploy(name, version, "main")
+        yield opened
+
+
+def table_of(schemes: BothSchemes) -> bytes:
+    with schemes.plane.store.read() as snapshot:
+        table = snapshot.get(Database.LEGACY_TABLES, KEY)
+    assert table is not None
+    return table
+
+
+def put(schemes: BothSchemes, table: bytes) -> None:
+    with schemes.plane.store.write() as transaction:
+        transaction.put(Database.LEGACY_TABLES, KEY, table)
+
+
+def many_filters(count: int) -> bytes:
+    return render_table(Filter(f"{number:08x}.one.pages.test", "0") for number in range(count))
+
+
+def one_pattern(pattern: bytes) -> bytes:
+    """A table whose first filter has it, before the site's own."""
+    return HEAD + b'{"pattern":"' + pattern + b'","script_hash":"00"' + b"}" + TAIL
+
+
+DAMAGED = {
+    "empty": b"",
+    "no JSON": b"\xff" * 100,
+    "another version": b'{"filters":[],"v":2}',
+    "no filters": b'{"v":1}',
+    "a backtracking engine's end": one_pattern(b"^(?:(a+)+(?:[:][0-9]+)?\\\\/(?<p1>.*))$"),
+    "a program too large": one_pattern(b"^(?:((a{100}){100}){100}(?:[:][0-9]+)?\\\\/(?<p1>.*))$"),
+    "two hosts in a pattern": one_pattern(b"^(?:(one|two).pages.test(?:[:][0-9]+)?\\\\/(?<p1>.*))$"),
+    "a group is missing": one_pattern(b"^(?:one.pages.test(?:[:][0-9]+)?\\\\/(.*))$"),
+    "no pattern at all": one_pattern(b"("),
+}
+
+
+@pytest.mark.parametrize("arm", LEGACY_ARMS)
+@pytest.mark.parametrize("what", [*DAMAGED, "cut"])
+def test_46_82_a_damaged_table_sends_its_site_to_hashed_counted_and_logged_once(
+    schemes: BothSchemes, arm: str, what: str
+) -> None:
+    put(schemes, DAMAGED[what] if what in DAMAGED else table_of(schemes)[:-20])
+    with capture_logs() as logs:
+        for _ in range(5):
+            assert bytes(schemes.ask(arm, HOST).body) == files_of(0)["/index.html"]
+            assert bytes(schemes.ask(arm, OTHER_HOST).body) == files_of(1)["/index.html"]
+    assert schemes.counted(arm, TABLE_FAULTS) == schemes.counted(arm, FALLBACKS, to="hashed") == 5
+    assert [(entry["event"], entry["site_no"]) for entry in logs] == [("table.unusable", 1)]
+    assert schemes.counted(arm, TABLES_REFUSED) == 1, "proven once, not for each request"
+
+
+@pytest.mark.parametrize("arm", LEGACY_ARMS)
+def test_46_a_table_of_a_million_filters_or_100_mb_is_looked_at_once_and_never_run(
+    schemes: BothSchemes, arm: str
+) -> None:
+    for table in (many_filters(1_000_000), b" " * 100_000_000):
+        put(schemes, table)
+        assert schemes.ask(arm, HOST).status == schemes.ask(arm, OTHER_HOST).status == 200
+        assert schemes.edges[arm]._meter.cells[cell(TABLE_CACHE_BYTES)] < 10_000, "not even copied"
+
+
+def test_46_more_filters_than_may_be_run_are_not_run(schemes: BothSchemes) -> None:
+    table = many_filters(FILTERS_MAX + 1)
+    assert len(table) < TABLE_BYTES_MAX
+    put(schemes, table)
+    assert schemes.ask("legacy", HOST).status == 200
+    assert schemes.counted("legacy", TABLE_FAULTS) == 1
+
+
+@pytest.mark.parametrize("arm", LEGACY_ARMS)
+@pytest.mark.parametrize("value", [None, b"{}", Pipeline(2, "a" * 22).encode()], ids=["gone", "damaged", "another's"])
+def test_82_a_script_hash_that_leads_nowhere_sends_the_request_to_hashed(
+    schemes: BothSchemes, arm: str, value: bytes | None
+) -> None:
+    with schemes.plane.store.write() as transaction:
+        for key, _ in list(transaction.scan(Database.PIPELINES)):
+            if value is None:
+                transaction.delete(Database.PIPELINES, key)
+            else:
+                transaction.put(Database.PIPELINES, key, value)
+    for _ in range(3):
+        assert bytes(schemes.ask(arm, HOST).body) == files_of(0)["/index.html"]
+    assert schemes.counted(arm, TABLE_FAULTS) == 3
+
+
+def drop_route(schemes: BothSchemes, host: str) -> None:
+    with schemes.plane.store.write() as transaction:
+        assert delete_route(transaction, schemes.plane.keys(), Hostname(host))
+
+
+def test_82_a_damaged_table_and_no_route_is_500_for_that_site_alone(schemes: BothSchemes) -> None:
+    drop_route(schemes, HOST)
+    put(schemes, table_of(schemes)[:-20])
+    for arm in schemes.edges:
+        assert schemes.ask(arm, HOST).status == 500
+        assert schemes.ask(arm, OTHER_HOST).status == 200
+
+
+def test_a_host_without_a_route_is_served_by_its_table_and_counted(schemes: BothSchemes) -> None:
+    drop_route(schemes, HOST)
+    for _ in range(3):
+        assert bytes(schemes.ask("hashed", HOST).body) == files_of(0)["/index.html"]
+    assert schemes.counted("hashed", FALLBACKS, to="legacy") == 1, "decided once, then cached"
+    schemes.deploy(SICK, 2, "main")
+    assert bytes(schemes.ask("hashed", HOST).body) == files_of(2)["/index.html"]
+
+
+def test_59_a_damaged_route_is_served_by_the_table(schemes: BothSchemes) -> None:
+    with schemes.plane.store.write() as transaction:
+        route_key = schemes.plane.keys().route_key(Hostname(HOST))
+        transaction.put(Database.ROUTES, route_key, b"damaged")
+    with capture_logs() as logs:
+        for _ in range(3):
+            assert bytes(schemes.ask("hashed", HOST).body) == files_of(0)["/index.html"]
+    assert [entry["event"] for entry in logs] == ["route.damaged"]
+    schemes.plane.store.read()
+    put(schemes, b"")
+    assert schemes.ask("hashed", HOST).status == 500
+
+
+def test_the_tables_of_a_process_are_bounded_in_bytes_and_in_filters(
+    schemes: BothSchemes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("router.legacy.RAW_BYTES_MAX", 300)
+    monkeypatch.setattr("router.legacy.COMPILED_FILTERS_MAX", 3)
+    cells = unshared_cells()
+    tables = LegacyTables(schemes.plane.store, EdgeMeter(cells))
+    for _ in range(3):
+        for site_no, host in ((1, HOST), (2, OTHER_HOST)):
+            table = tables.table_of(site_no)
+            assert tables.find(table, Scheme.LEGACY_COMPILED, f"{host}/x".encode()) is not None
+            assert cells[cell(TABLE_CACHE_BYTES)] == len(table.raw or b"")
+            assert cells[cell(TABLE_CACHE_FILTERS)] == len(table.compiled or ())
+    assert (cells[cell(TABLE_HITS)], cells[cell(TABLE_MISSES)]) == (0, 6)
+    tables.clear()
+    assert cells[cell(TABLE_CACHE_BYTES)] == cells[cell(TABLE_CACHE_FILTERS)] == 0
+
+
+def test_a_policy_that_cannot_be_read_leaves_the_last_good_one_in_force(schemes: BothSchemes) -> None:
+    edge = schemes.edges["by policy"]
+    edge._resolver.policy = Policy(default=Scheme.LEGACY)
+    with schemes.plane.store.write() as transaction:
+        transaction.put(Database.POLICY, b"current", b"{")
+    with capture_logs() as logs:
+        assert schemes.ask("by policy", HOST).status == 200
+    assert edge._resolver.policy == Policy(default=Scheme.LEGACY)
+    assert [entry["event"] for entry in logs] == ["policy.unreadable"]
+    assert AFTER_HASH in table_of(schemes)
