@@ -21,8 +21,6 @@ from router.http1.limits import KIB
 from router.ready import NOTHING
 from router.resolve import Resolved
 
-BLOCKS_MAX: Final = 4
-"""Of one connection. A browser's differ by what is asked for: a page, a style sheet, an image, a script."""
 BLOCK_BYTES_MAX: Final = 2 * KIB
 """Longer ones are read each time, so that a connection's memory stays within a few KiB."""
 UNBOUND: Final = -1
@@ -45,8 +43,8 @@ class KnownBlock:
     """
 
     __slots__ = (
-        "_after", "_before", "_bytes_max", "choices", "conditions", "data", "fields", "find", "generation", "host", "is_simple",
-        "keep_alive", "line_end", "route", "scheme", "series", "terms",
+        "_after", "_before", "_bytes_max", "choices", "conditions", "data", "fields", "find", "generation", "host",
+        "is_simple", "keep_alive", "line_end", "route", "scheme", "series", "terms",
     )  # fmt: skip
 
     def __init__(self, data: bytes, block: FieldBlock, *, host: bytes, scheme: str, bytes_max: int) -> None:
@@ -75,8 +73,8 @@ class KnownBlock:
         self.find = NOTHING.get
 
     def end_in(self, data: bytes, start: int) -> int:
-        """Where the block at `start` of `data` ends, if it is this one, or differs from it only in the value of the line
-        that changed before; else -1."""
+        """Where the block at `start` of `data` ends, if it is this one or differs from it only in the value of the
+        line that changed before; else -1."""
         if data.startswith(self.data, start):
             return start + len(self.data)
         if self._after is None or not data.startswith(self._before, start):

@@ -21,28 +21,20 @@ from uvicorn.config import Config
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 from uvicorn.server import ServerState
 
-from asset_server.conditional import is_unmodified
 from router.deadline import Deadline
 from router.exchange import RECEIVED_NS, AsgiApp, Exchange, Scope, answer_server_options
-from router.http1.head import RequestHead, parse_field_block
+from router.head_memory import HeadMemory
+from router.http1.head import RequestHead
 from router.http1.limits import HttpLimits
 from router.http1.refusal import Refused, bad_request, render_refusal
-from router.http1.request_line import without_query
-from router.http1.request_reader import EMPTY_LINE, HEAD_END, RequestReader
-from router.known_block import BLOCK_BYTES_MAX, BLOCKS_MAX, KnownBlock
+from router.http1.request_reader import RequestReader
 from router.metrics.meter import ListenerMeter
-from router.ready import ReadyAnswer
 from router.ready_door import NO_TURN, ReadyDoor
 
 RESET_AT_CLOSE: Final = struct.pack("ii", 1, 0)  # socket(7), struct linger: on, for no time
 KNOWN_AT_ONCE_MAX: Final = 64
 """Requests answered in one go; more that came in the same segment let other connections pass first."""
 ASGI_VERSIONS: Final = {"version": "3.0", "spec_version": "2.3"}
-
-
-NO_BLOCK: Final = KnownBlock(b"", parse_field_block(b"", count_max=0), host=b"", scheme="", bytes_max=0)
-"""What a connection knows that has seen nothing: it is never bound."""
-NO_BLOCK_HERE: Final = (NO_BLOCK, -1)
 
 
 class Phase(Enum):
@@ -94,8 +86,7 @@ class StrictProtocol(asyncio.Protocol):
         self._limits = limits
         self._meter = meter
         self._door = door
-        self._known: list[KnownBlock] = []
-        self._last_known = NO_BLOCK
+        self._memory = HeadMemory(limits)
         self._loop = asyncio.get_running_loop()
         self._deadline = Deadline(self._loop, self._deadline_passed)
 
@@ -147,7 +138,7 @@ class StrictProtocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._phase is IDLE and self._door is not None:
             # One request with the last header block, answered from ready bytes: the road that must be short.
-            known, door = self._last_known, self._door
+            known, door = self._memory.last, self._door
             if known.generation == door.generation and known.is_simple and data.endswith(known.data):
                 answer = known.find(data[: known.line_end])
                 left = self._requests_left - 1
@@ -269,15 +260,16 @@ class StrictProtocol(asyncio.Protocol):
         first that it hasn't on, is for the reader, which sees nothing of the others."""
         if door.generation == NO_TURN:
             door.begin_turn(self._server_state.default_headers, self._loop.call_soon)
-        start, at_once_left = 0, KNOWN_AT_ONCE_MAX
+        start, at_once_left, memory = 0, KNOWN_AT_ONCE_MAX, self._memory
         while at_once_left and start < len(data) and self._requests_left > 1 and not self.is_write_paused:
             line_end = data.find(b"\n", start) + 1
-            known, end = self._known_block(door, data, line_end) if line_end else NO_BLOCK_HERE
-            if end < 0:
+            found = memory.find(door, data, line_end, self._client, self._scheme) if line_end else None
+            if found is None:
                 break
+            known, end = found
             if known.generation != door.generation:
                 door.bind(known)
-            answer = self._ready_answer(door, known, data[start:line_end])
+            answer = door.answer(known, data[start:line_end], target_bytes_max=self._limits.target_bytes_max)
             if answer is None:
                 break
             start = end
@@ -292,57 +284,6 @@ class StrictProtocol(asyncio.Protocol):
             self._write_answer(answer.data, answer.tail)
         self._answered_s = door.began_s
         return data[start:] if start else data
-
-    def _ready_answer(self, door: ReadyDoor, known: KnownBlock, line: bytes) -> ReadyAnswer | None:
-        """Dated, and with the conditions heeded."""
-        answer = known.find(line)
-        if answer is None and len(line) <= self._limits.target_bytes_max:
-            shorter = without_query(line)
-            answer = known.find(shorter) if shorter is not None else None
-            answer = answer if answer is not None and answer.ignores_query else None
-        if answer is None:
-            try:
-                answer = door.make(known, line, target_bytes_max=self._limits.target_bytes_max)
-            except Exception:  # noqa: BLE001  # the application meets it again, and answers for it: see Exchange.run
-                answer = None
-            if answer is None:
-                return None
-        answer.is_asked = True
-        unmodified = answer.unmodified
-        if known.conditions and unmodified is not None and is_unmodified(known.conditions, answer.validator):
-            answer = unmodified
-        if answer.dated_by is not door.default_fields:
-            answer.date(door.default_fields)
-        return answer
-
-    def _known_block(self, door: ReadyDoor, data: bytes, start: int) -> tuple[KnownBlock, int]:
-        """The header block that begins at `start`, and where it ends: -1 unless all of it is there and it says nothing
-        of a body."""
-        for known in self._known:
-            end = known.end_in(data, start)
-            if end >= 0:
-                self._last_known = known
-                return known, end
-        end = data.find(HEAD_END, start) + len(HEAD_END)
-        if not len(HEAD_END) <= end - start <= self._limits.header_bytes_max:
-            return NO_BLOCK_HERE
-        block_bytes = data[start:end]
-        known_bytes_max = min(BLOCK_BYTES_MAX, self._limits.header_bytes_max)
-        is_short = len(block_bytes) <= known_bytes_max
-        if is_short and self._last_known.learn(block_bytes):
-            return self._last_known, end
-        try:
-            block = parse_field_block(block_bytes[: -len(EMPTY_LINE)], count_max=self._limits.header_count_max)
-        except Refused:
-            return NO_BLOCK_HERE  # the reader will say why
-        peer = self._client[0] if self._client is not None else ""
-        understood = door.understand(block_bytes, block, peer=peer, scheme=self._scheme, bytes_max=known_bytes_max)
-        if understood is None:
-            return NO_BLOCK_HERE
-        if is_short:
-            self._known = [understood, *self._known[: BLOCKS_MAX - 1]]
-            self._last_known = understood
-        return understood, end
 
     def _write_answer(self, data: bytes, tail: memoryview | None) -> None:
         self._transport.write(data)

@@ -14,11 +14,12 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import Final
 
+from asset_server.conditional import is_unmodified
 from router.edge import Edge, EdgeRequest, found_by
 from router.forwarded import TrustedProxies
 from router.http1.answer_head import AnswerInvalid
 from router.http1.head import FieldBlock
-from router.http1.request_line import ORIGIN_LINE
+from router.http1.request_line import ORIGIN_LINE, without_query
 from router.known_block import UNBOUND, KnownBlock
 from router.metrics.catalogue import DECISION_HITS, cell
 from router.metrics.meter import EdgeMeter
@@ -96,9 +97,31 @@ class ReadyDoor:
                 known.terms = ready_terms(known, decision, known.choices)
                 known.find = self._answers.view(known.terms).get
 
-    def make(self, known: KnownBlock, line: bytes, *, target_bytes_max: int) -> ReadyAnswer | None:
-        """The answer to a request that isn't found by its very line. None: it isn't for this door."""
-        match = ORIGIN_LINE.fullmatch(line) if len(line) <= target_bytes_max else None
+    def answer(self, known: KnownBlock, line: bytes, *, target_bytes_max: int) -> ReadyAnswer | None:
+        """The answer to a request with a block that is bound, dated and with its conditions heeded. None: it isn't for
+        this door."""
+        answer = known.find(line)
+        if answer is None and len(line) <= target_bytes_max:
+            answer = find_without_query(known, line) or self._make_safely(known, line)
+        if answer is None:
+            return None
+        answer.is_asked = True
+        unmodified = answer.unmodified
+        if known.conditions and unmodified is not None and is_unmodified(known.conditions, answer.validator):
+            answer = unmodified
+        if answer.dated_by is not self.default_fields:
+            answer.date(self.default_fields)
+        return answer
+
+    def _make_safely(self, known: KnownBlock, line: bytes) -> ReadyAnswer | None:
+        try:
+            return self._make(known, line)
+        except Exception:  # noqa: BLE001  # the application meets it again and answers for it, see Exchange.run
+            return None
+
+    def _make(self, known: KnownBlock, line: bytes) -> ReadyAnswer | None:
+        """Where none is found by its line."""
+        match = ORIGIN_LINE.fullmatch(line)
         if match is None or known.route is None:
             return None
         method, path, query, minor_version = match.groups()
@@ -146,6 +169,12 @@ class ReadyDoor:
                 return
             unmodified = ReadyAnswer(answer, is_head=is_head)
         self._answers.put(terms, line, ReadyAnswer(response, is_head=is_head, unmodified=unmodified))
+
+
+def find_without_query(known: KnownBlock, line: bytes) -> ReadyAnswer | None:
+    shorter = without_query(line)
+    answer = known.find(shorter) if shorter is not None else None
+    return answer if answer is not None and answer.ignores_query else None
 
 
 def ready_terms(known: KnownBlock, route: Resolved, choices: bytes) -> bytes:

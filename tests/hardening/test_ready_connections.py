@@ -15,7 +15,7 @@ from tests.hardening.listener import TIMEOUT_S, Client, Listener, listening, spl
 from tests.router.doors import built_doors, request
 
 SHORT_S = 0.2
-LARGE = bytes(range(256)) * 4096 * 8  # 8 MiB: more than the kernel's buffers between us take
+LARGE = bytes(range(256)) * 4096 * 20  # 20 MiB: more than the kernel's buffers between us take
 MEDIUM = LARGE[: 1 << 20]
 
 
@@ -53,6 +53,7 @@ def test_30_a_head_that_stops_after_ready_answers_is_refused(tmp_path: Path) -> 
 def test_30_a_client_that_stops_taking_a_ready_body_is_given_up(tmp_path: Path, times: int) -> None:
     """Also where it has sent further requests, which wait behind that body."""
     with serving_ready(tmp_path, HttpLimits(window_s=SHORT_S)) as listener, listener.connect() as client:
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
         warm(client, request("/large.bin"))
         client.send(request("/large.bin") * times)
         poller = select.poll()
