@@ -44,7 +44,7 @@ class KnownBlock:
 
     __slots__ = (
         "_after", "_before", "_bytes_max", "choices", "conditions", "data", "fields", "find", "generation", "host",
-        "is_simple", "keep_alive", "line_end", "route", "scheme", "series", "terms",
+        "keep_alive", "line_end", "route", "scheme", "series", "terms",
     )  # fmt: skip
 
     def __init__(self, data: bytes, block: FieldBlock, *, host: bytes, scheme: str, bytes_max: int) -> None:
@@ -59,7 +59,6 @@ class KnownBlock:
         self.keep_alive = not block.asks_to_close
         self.fields = [field for field in block.fields if field[0] in FIELDS_READ]
         self.conditions = [value for name, value in self.fields if name == b"if-none-match"]
-        self.is_simple = self.keep_alive and not self.conditions
         codings = [value for name, value in self.fields if name == b"accept-encoding"]
         is_of_ready = len(self.fields) == len(self.conditions) + len(codings)
         self.choices = choices_of(codings) if is_of_ready else None

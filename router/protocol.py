@@ -29,7 +29,7 @@ from router.http1.limits import HttpLimits
 from router.http1.refusal import Refused, bad_request, render_refusal
 from router.http1.request_reader import RequestReader
 from router.metrics.meter import ListenerMeter
-from router.ready_door import NO_TURN, ReadyDoor
+from router.ready_door import NO_TURN, ReadyDoor, heed_conditions
 
 RESET_AT_CLOSE: Final = struct.pack("ii", 1, 0)  # socket(7), struct linger: on, for no time
 KNOWN_AT_ONCE_MAX: Final = 64
@@ -139,8 +139,10 @@ class StrictProtocol(asyncio.Protocol):
         if self._phase is IDLE and self._door is not None:
             # One request with the last header block, answered from ready bytes: the road that must be short.
             known, door = self._memory.last, self._door
-            if known.generation == door.generation and known.is_simple and data.endswith(known.data):
+            if known.generation == door.generation and known.keep_alive and data.endswith(known.data):
                 answer = known.find(data[: known.line_end])
+                if known.conditions and answer is not None:
+                    answer = heed_conditions(known, answer)
                 left = self._requests_left - 1
                 if (
                     answer is not None

@@ -105,10 +105,9 @@ class ReadyDoor:
             answer = find_without_query(known, line) or self._make_safely(known, line)
         if answer is None:
             return None
+        if known.conditions:
+            answer = heed_conditions(known, answer)
         answer.is_asked = True
-        unmodified = answer.unmodified
-        if known.conditions and unmodified is not None and is_unmodified(known.conditions, answer.validator):
-            answer = unmodified
         if answer.dated_by is not self.default_fields:
             answer.date(self.default_fields)
         return answer
@@ -169,6 +168,15 @@ class ReadyDoor:
                 return
             unmodified = ReadyAnswer(answer, is_head=is_head)
         self._answers.put(terms, line, ReadyAnswer(response, is_head=is_head, unmodified=unmodified))
+
+
+def heed_conditions(known: KnownBlock, answer: ReadyAnswer) -> ReadyAnswer:
+    """The 304 in the place of a ready 200 that the client has."""
+    unmodified = answer.unmodified
+    if unmodified is None or not is_unmodified(known.conditions, answer.validator):
+        return answer
+    answer.is_asked = True
+    return unmodified
 
 
 def find_without_query(known: KnownBlock, line: bytes) -> ReadyAnswer | None:
