@@ -105,6 +105,14 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Collected:
+    """Counts of files: those that went, and those that nothing needs but that are too young to go."""
+
+    removed: int
+    young: int
+
+
+@dataclass(frozen=True, slots=True)
 class OpenBlob:
     """`links` is the Link value that was found in an HTML asset when it was stored, or ""."""
 
@@ -328,18 +336,21 @@ class BlobStore:
         finally:
             os.close(descriptor)  # and the lock with it, also when this process is killed
 
-    def collect(self, in_use: Container[bytes], *, before_s: float) -> int:
+    def collect(self, in_use: Container[bytes], *, before_s: float, is_dry_run: bool = False) -> Collected:
         """Remove blobs whose raw key isn't `in_use`, and uploads and temporary files, last asked for before
-        `before_s` (Unix time); the count of files removed. Call it inside `collecting()`, with an `in_use` that was
+        `before_s` (Unix time); a dry run only counts. Call it inside `collecting()`, with an `in_use` that was
         read there; `before_s` leaves uploads of deploys that have not claimed yet alone."""
         unused = [file for key, file in self._blobs.files() if bytes.fromhex(key) not in in_use]
-        removed = 0
+        removed = young = 0
         for file in (*unused, *self._uploads.glob("*/*")):
             with suppress(FileNotFoundError):  # a batch that just ended took its temporary files along
-                if file.stat().st_mtime < before_s:
+                if file.stat().st_mtime >= before_s:
+                    young += 1
+                    continue
+                if not is_dry_run:
                     file.unlink()
-                    removed += 1
-        return removed
+                removed += 1
+        return Collected(removed, young)
 
     def keys(self) -> Iterator[str]:
         """Every stored key; one that two files share comes twice."""

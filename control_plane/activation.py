@@ -151,8 +151,9 @@ class Activation:
         self._delete(site, self.names.deployment(site.name, deployment.short_id))
         drop_deployment(self.transaction, deployment)
 
-    def delete_branch(self, site: Site, branch: str) -> int:
-        """Every preview of a branch, with its alias; the count of deployments that went."""
+    def delete_branch(self, site: Site, branch: str) -> tuple[int, bool]:
+        """Every preview of a branch, with its alias: the count of deployments that went, whether an alias did."""
+        alias = find_alias(self.transaction, site.site_no, own_slug(self.transaction, site.site_no, branch))
         doomed = [
             deployment
             for deployment in deployments_newest_first(self.transaction, site.site_no)
@@ -161,11 +162,10 @@ class Activation:
         for deployment in doomed:
             self.delete_deployment(site, deployment, force=True)
         # What an alias shows may have been promoted since; the deployment stays, the alias goes.
-        alias = find_alias(self.transaction, site.site_no, own_slug(self.transaction, site.site_no, branch))
-        if alias is not None:
+        if alias is not None and find_alias(self.transaction, site.site_no, alias.slug) is not None:
             self._delete(site, self.names.alias(site.name, alias.slug))
             drop_alias(self.transaction, alias)
-        return len(doomed)
+        return len(doomed), alias is not None
 
     def delete_site(self, site: Site) -> None:
         """The site with all its hosts, records and tokens. Manifests and blobs may be others' too: the collector's."""

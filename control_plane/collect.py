@@ -26,13 +26,14 @@ UPLOAD_AGE_S: Final = DAY_S
 
 @dataclass(frozen=True, slots=True)
 class CollectionReport:
-    """Counts of what was removed. In a dry run: of what no deployment needs, of blobs also those that are too young to
-    be removed. `blobs_in_use` is of what stays."""
+    """Counts of what was removed or, in a dry run, would be. `files_young` need another day: nothing refers to them,
+    but a deploy that is under way may. `blobs_in_use` is of what stays."""
 
     is_dry_run: bool
     manifests_removed: int
     bundles_removed: int
     files_removed: int
+    files_young: int
     blobs_in_use: int
 
     def document(self) -> JsonObject:
@@ -62,19 +63,18 @@ def collect(plane: ControlPlane, *, is_dry_run: bool = False, upload_age_s: floa
             ]
         bundles = [each for each in plane.bundles.ids() if each not in in_use.bundles]
         before_s = plane.clock.now_s() - upload_age_s
-        if is_dry_run:
-            stored = plane.blobs.keys()
-            files_removed = sum(bytes.fromhex(key) not in in_use.blobs for key in stored)
-        else:
+        if not is_dry_run:
             plane.commit_from_thread(lambda transaction: remove_manifests(transaction, unused))
             for bundle in bundles:
                 plane.bundles.remove(bundle)
-            files_removed = plane.blobs.collect(in_use.blobs, before_s=before_s) + plane.bundles.remove_drafts(before_s)
+        collected = plane.blobs.collect(in_use.blobs, before_s=before_s, is_dry_run=is_dry_run)
+        drafts_removed = 0 if is_dry_run else plane.bundles.remove_drafts(before_s)
     return CollectionReport(
         is_dry_run=is_dry_run,
         manifests_removed=len(unused),
         bundles_removed=len(bundles),
-        files_removed=files_removed,
+        files_removed=collected.removed + drafts_removed,
+        files_young=collected.young,
         blobs_in_use=len(in_use.blobs),
     )
 

@@ -36,7 +36,8 @@ async def list_deployments(plane: ControlPlane, call: SiteCall) -> Page:
         with plane.store.read() as snapshot:
             site = read_site(snapshot, call.site.site_no)
             for value in deployment_values_newest_first(snapshot, site.site_no):
-                if environment not in ("", outline_of(value).environment):
+                # Without a filter, a row that another page shows is counted unread.
+                if environment and outline_of(value).environment != environment:
                     continue
                 if first <= count < first + per_page:
                     documents.append(deployment_document(plane, snapshot, site, decode_record(Deployment, value)))

@@ -75,16 +75,16 @@ class TableEdits:
 
 
 def put_pipeline(transaction: Transaction, pipeline: Pipeline) -> str:
-    """Its script hash. A record never changes, so what is there stays."""
+    """Its script hash. A record never changes, so that one which is another was damaged."""
     script_hash = script_hash_of(pipeline)
     put_pipeline_as(transaction, script_hash, pipeline)
     return script_hash
 
 
 def put_pipeline_as(transaction: Transaction, script_hash: str, pipeline: Pipeline) -> None:
-    key = script_hash.encode("ascii")
-    if transaction.view(Database.PIPELINES, key) is None:
-        transaction.put(Database.PIPELINES, key, pipeline.encode())
+    key, value = script_hash.encode("ascii"), pipeline.encode()
+    if transaction.get(Database.PIPELINES, key) != value:
+        transaction.put(Database.PIPELINES, key, value)
 
 
 def put_table(transaction: Transaction, site_no: int, table: bytes, *, replaced: set[str]) -> None:

@@ -19,6 +19,7 @@ from control_plane.plane import ControlPlane
 from control_plane.request_bodies import JSON_BYTES_MAX, Held, parse_json, read_body
 from control_plane.tokens import Access, TokenRecord
 from control_plane.upload_token import UploadGrant
+from router.kv.store import Snapshot
 from router.records import JsonObject, Site
 
 PER_PAGE_DEFAULT: Final = 25
@@ -103,8 +104,8 @@ def for_site(plane: ControlPlane, handler: SiteHandler, *, needs: Access) -> End
     async def endpoint(request: Request) -> Response:
         caller = authenticate(plane, request)
         with plane.store.read() as snapshot:
-            site = find_site(snapshot, request.path_params["project"])
-        if site is None or not caller.may(Access.READ, site_no=site.site_no):
+            site = visible_site(snapshot, caller, request.path_params["project"])
+        if site is None:
             raise UnknownProject
         if not caller.may(needs, site_no=site.site_no):
             raise Forbidden(f"this needs a token with {needs.word} access, yours has {caller.access.word} access")
@@ -112,6 +113,15 @@ def for_site(plane: ControlPlane, handler: SiteHandler, *, needs: Access) -> End
             return render_success(await handler(plane, SiteCall(request, held, caller, site)))
 
     return endpoint
+
+
+def visible_site(snapshot: Snapshot, caller: TokenRecord, name: str) -> Site | None:
+    """The site of that name, if the caller may see it. A site's token never looks another site up: what isn't its own
+    costs the same whether it exists or not."""
+    if caller.site_no is None:
+        return find_site(snapshot, name)
+    own = read_site(snapshot, caller.site_no)
+    return own if own.name == name else None
 
 
 def for_upload(plane: ControlPlane, handler: UploadHandler) -> Endpoint:

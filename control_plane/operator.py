@@ -12,7 +12,7 @@ from control_plane.endpoints import AccountCall, SiteCall
 from control_plane.errors import UnknownProject, ValueRefused
 from control_plane.plane import ControlPlane
 from control_plane.tokens import NAME_CHARACTERS_MAX, Access, TokenRecord, all_tokens, revoke_token
-from router.kv.store import Transaction
+from router.kv.store import Snapshot, Transaction
 from router.records import KEEP_DAYS_MAX, JsonObject, Site
 
 BRANCH_CHARACTERS_MAX: Final = 255
@@ -64,10 +64,11 @@ async def delete_branch(plane: ControlPlane, call: SiteCall) -> JsonObject:
     """Every preview deployment of a branch, and its alias."""
     branch = parse_branch(call)
 
-    def delete(transaction: Transaction) -> int:
+    def delete(transaction: Transaction) -> tuple[int, bool]:
         return plane.activation(transaction).delete_branch(read_site(transaction, call.site.site_no), branch)
 
-    return {"deleted_count": await plane.commit(delete)}
+    deleted_count, alias_deleted = await plane.commit(delete)
+    return {"deleted_count": deleted_count, "alias_deleted": alias_deleted}
 
 
 async def list_files(plane: ControlPlane, call: SiteCall) -> list[JsonObject]:
@@ -89,7 +90,7 @@ async def list_files(plane: ControlPlane, call: SiteCall) -> list[JsonObject]:
 
 async def list_tokens(plane: ControlPlane, call: AccountCall) -> list[JsonObject]:
     with plane.store.read() as snapshot:
-        return [token_document(record) for record in all_tokens(snapshot)]
+        return [token_document(snapshot, record) for record in all_tokens(snapshot)]
 
 
 async def create_token(plane: ControlPlane, call: AccountCall) -> JsonObject:
@@ -109,7 +110,7 @@ async def create_token(plane: ControlPlane, call: AccountCall) -> JsonObject:
         issued = plane.tokens.issue(
             transaction, name=name, access=access, site_no=site.site_no if site is not None else None
         )
-        return {**token_document(issued.record), "token": issued.text}
+        return {**token_document(transaction, issued.record), "token": issued.text}
 
     return await plane.commit(create)
 
@@ -142,12 +143,14 @@ def settings_document(plane: ControlPlane, site: Site) -> JsonObject:
     }
 
 
-def token_document(record: TokenRecord) -> JsonObject:
+def token_document(snapshot: Snapshot, record: TokenRecord) -> JsonObject:
+    """`project` is null for the whole account. A site's tokens go with it, so its number has a name."""
     return {
         "id": record.id,
         "name": record.name,
         "access": record.access.word,
         "site_no": record.site_no,
+        "project": read_site(snapshot, record.site_no).name if record.site_no is not None else None,
         "created_on": record.created_on,
     }
 

@@ -4,7 +4,7 @@
 
 The store holds, under the public id, the HMAC of the secret with a pepper that isn't in the store: neither a stolen
 store nor a stolen pepper gives a token away. A token is for the whole account or for one site, and may read, deploy,
-or administer. An unknown id costs the same comparison as a wrong secret.
+or administer. An unknown id costs the same reading and comparing as a wrong secret (loadtests/guessing.py measures it).
 """
 
 import dataclasses
@@ -29,8 +29,8 @@ TOKEN: Final = re.compile(r"onehop_([A-Za-z0-9]{12})_([A-Za-z0-9_-]{43})")
 ID_ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 ID_CHARACTERS: Final = 12
 SECRET_BYTES: Final = 32
+ADMIN_MADE: Final = b"admin_token_made"  # in META, once the store has had an admin token
 NAME_CHARACTERS_MAX: Final = 100
-NO_DIGEST: Final = bytes(sha256().digest_size)
 
 
 class Access(IntEnum):
@@ -69,6 +69,16 @@ class TokenRecord:
         return self.access >= needed and self.site_no in (None, site_no)
 
 
+NOBODY: Final = TokenRecord(
+    id="",
+    name="nobody",
+    access=Access.READ,
+    digest=bytes(sha256().digest_size).hex(),
+    created_on="1970-01-01T00:00:00Z",
+).encode()
+"""Stands in for the record of a token that isn't stored, so that reading it takes as long."""
+
+
 @dataclass(frozen=True, slots=True)
 class Issued:
     """A new token. `text` is shown once and stored nowhere."""
@@ -94,10 +104,9 @@ class TokenDesk:
         match = TOKEN.fullmatch(text)
         token_id, secret = match.groups() if match else ("", text)
         stored = snapshot.get(Database.TOKENS, token_id.encode("ascii")) if match else None
-        record = TokenRecord.parse(stored) if stored is not None else None
-        expected = bytes.fromhex(record.digest) if record is not None else NO_DIGEST
-        is_same = hmac.compare_digest(self._digest(secret), expected)
-        return record if is_same else None
+        record = TokenRecord.parse(stored if stored is not None else NOBODY)
+        is_same = hmac.compare_digest(self._digest(secret), bytes.fromhex(record.digest))
+        return record if is_same and stored is not None else None
 
     def _digest(self, secret: str) -> bytes:
         return hmac.digest(self.pepper, secret.encode("utf-8", "surrogatepass"), "sha256")
@@ -117,11 +126,16 @@ class TokenDesk:
         return Issued(text=text, record=record)
 
     def ensure_admin(self, transaction: Transaction, path: Path) -> None:
-        """There is always a token that may do all: when the store has none, that of `path`, or a new one put there."""
-        if any(record.may(Access.ADMIN, site_no=None) for record in all_tokens(transaction)):
-            return
+        """The file at `path` holds a token that may do all. A store that never had one takes that of the file, which a
+        start cut short or the operator has put there; otherwise what isn't valid, revoked ones too, gives way to a new
+        one."""
         text = read_secret(path) if path.exists() else ""
-        if TOKEN.fullmatch(text) is not None:
+        record = self.recognise(transaction, text)
+        if record is not None and record.may(Access.ADMIN, site_no=None):
+            return
+        is_first = transaction.get(Database.META, ADMIN_MADE) is None
+        transaction.put(Database.META, ADMIN_MADE, b"1")
+        if is_first and TOKEN.fullmatch(text) is not None:
             self._register(transaction, text, "admin", Access.ADMIN, None)
             return
         path.unlink(missing_ok=True)

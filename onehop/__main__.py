@@ -57,6 +57,16 @@ FAILURES: Final = {
 """Errors, by qualified name, whose message is written for whoever typed the command; and the exit code of each."""
 
 
+AFTER_INTERRUPT: Final = {
+    "serve": "stopped",
+    "demo": "stopped",
+    "deploy": "run it again, what was uploaded isn't sent twice; 'onehop deployment list SITE' shows what is live",
+    "keys": "run 'onehop keys rotate' again to finish a rotation; every host is served meanwhile",
+    "seed": "the sites made so far stay; 'onehop site list' shows them",
+}
+"""By command: what an interruption leaves, and what to do."""
+
+
 class LazyCommands(TyperGroup):
     """The root: lists commands by the table above, imports the one that is run."""
 
@@ -74,7 +84,12 @@ class LazyCommands(TyperGroup):
         return args[0], typer.main.get_command(module.app), args[1:]
 
 
-app = typer.Typer(cls=LazyCommands, add_completion=False, help="Onehop: a self-hosted edge for deployed sites.")
+app = typer.Typer(
+    cls=LazyCommands,
+    add_completion=False,
+    help="Onehop: a self-hosted edge for deployed sites.",
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
 
 
 def show_version(value: bool) -> None:
@@ -99,6 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complain(describe_usage(error) if isinstance(error, UsageError) else error.format_message())
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
+        complain(f"interrupted; {AFTER_INTERRUPT.get(given[0] if given else '', 'run it again')}")
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has enough; closing it again at exit must not complain either.

@@ -60,10 +60,11 @@ class ApiRefused(CommandFailed):
 
 @dataclass(frozen=True, slots=True)
 class ApiAccess:
-    """Where the API is, and the token to call it with."""
+    """Where the API is, and the token to call it with; `cure` is what to do when it is refused."""
 
     url: str
     token: str = field(repr=False)
+    cure: str = field(default="set ONEHOP_API_TOKEN to one that 'onehop token create' printed", compare=False)
 
     @classmethod
     def find(cls, environ: Mapping[str, str], *, data: Path | None) -> Self:
@@ -82,14 +83,16 @@ class ApiAccess:
             raise ApiSettingRefused(
                 f"ONEHOP_API_TOKEN {what}; unset it, or set it to what 'onehop token create' printed"
             )
+        cure = "ONEHOP_API_TOKEN must be one that 'onehop token create' printed there"
         if token is None and (url == own_url or urlsplit(url).hostname in LOOPBACK):
             token = read_admin_token(DataFolder(config.data).admin_token)
+            cure = f"it is the admin token of {config.data}: name the data folder of that server with --data"
         if not token:
             raise ApiTokenMissing(
                 f"no API token: set ONEHOP_API_TOKEN (and ONEHOP_API_URL, now {url}), or name this machine's "
                 f"data folder with --data, now {config.data}"
             )
-        return cls(url.rstrip("/").removesuffix(PAGES_API), token)
+        return cls(url.rstrip("/").removesuffix(PAGES_API), token, cure)
 
 
 def read_admin_token(path: Path) -> str | None:
@@ -203,6 +206,8 @@ class ApiClient:
                 f"{self._access.url} answered {response.status_code} with something that isn't the API's; check "
                 "ONEHOP_API_URL (the port is the API's, 8788 unless set otherwise)"
             ) from None
+        if response.status_code == 401:
+            message = f"the API at {self._access.url} doesn't know this token; {self._access.cure}"
         raise ApiRefused(message, status=response.status_code, code=code, retry_after_s=retry_after_s(response))
 
 

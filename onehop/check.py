@@ -32,6 +32,8 @@ CURE_BLOB: Final = (
     "'onehop check --repair' takes it away, then deploy again what the faults below name: its bytes will be asked for"
 )
 
+CURE_BLOB_MISSING: Final = "deploy again what the faults below name: its bytes will be asked for"
+
 
 @dataclass(slots=True)
 class ManifestWalk:
@@ -127,7 +129,7 @@ def walk_blobs(blobs: BlobStore, manifests: ManifestWalk, faults: Faults, *, is_
         key = asset_key.hex()
         problem = problem_of(key) if key in present else "is missing"
         if problem is not None:
-            faults.add("blob", key, problem, CURE_BLOB)
+            faults.add("blob", key, problem, CURE_BLOB if key in present else CURE_BLOB_MISSING)
             for content_id in needed_by:
                 manifests.sound.discard(content_id)
                 manifests.broken[content_id] = f"damaged blob {key}"

@@ -89,6 +89,12 @@ class DataFolder:
                     f"{self.root} isn't a data folder: it holds {', '.join(strange[:3])}; "
                     "name an empty or new one with --data"
                 )
+        if self.route_keys.exists() and not (self.kv / "data.mdb").exists():
+            # A new store under the old keys would answer 404 for every site, and collect their blobs as unused.
+            raise DataFolderRefused(
+                f"{self.root} has lost its store: {self.kv / 'data.mdb'} is missing, its keys are here; restore a "
+                f"backup with 'onehop restore', or begin anew in an empty folder"
+            )
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             for private in (self.kv, self.secrets):

@@ -11,6 +11,7 @@ from typing import Final
 
 GIT_TIMEOUT_S: Final = 20
 MESSAGE_BYTES_MAX: Final = 384
+DETACHED: Final = "HEAD"  # what git and wrangler call the branch where none is checked out
 
 
 @dataclass(frozen=True, slots=True)

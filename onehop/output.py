@@ -6,12 +6,14 @@ Progress is shown to people only: where stderr isn't a terminal it is silent, so
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Final, Protocol
 
 import orjson
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
+
+TABLE_CHARACTERS_MAX: Final = 1_000
 
 
 class Watcher(Protocol):
@@ -78,12 +80,11 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empt
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, no_wrap=True)
     for row in rows:
         table.add_row(*(printable(cell) for cell in row))
-    if not console.is_terminal:
-        console.width = 1_000  # lines for other programs aren't wrapped
-    console.print(table)
+    console.width = TABLE_CHARACTERS_MAX  # a longer line is the terminal's to wrap: so an address copies whole
+    console.print(table, soft_wrap=True)
 
 
 def show_fields(fields: Sequence[tuple[str, object]]) -> None:

@@ -7,6 +7,7 @@ only waits: for a child to say that it is ready, for one to end, for a signal.
 
 import contextlib
 import ctypes
+import gc
 import os
 import select
 import signal
@@ -67,6 +68,7 @@ class Supervisor:
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         for number in (*STOP_SIGNALS, signal.SIGCHLD):
             signal.signal(number, lambda _number, _frame: None)  # the wake-up pipe tells which
+        gc.freeze()  # no child's collector walks, and thereby copies, what they all share
         for index, role in enumerate(self.roles):
             self.children.append(Child(role))
             self._start(index, ready_write)

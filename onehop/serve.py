@@ -146,9 +146,10 @@ def listen(host: str, port: int, option: str) -> socket.socket:
         listener.close()
         if error.errno == errno.EADDRNOTAVAIL:
             option = option.replace("port", "host")
+        other = "if that is another 'onehop serve', stop it first, or " if error.errno == errno.EADDRINUSE else ""
         variable = variable_name(option.removeprefix("--").replace("-", "_"))
         raise PortTaken(
-            f"can't listen at {host} port {port}: {error.strerror}; choose another with {option} or {variable}"
+            f"can't listen at {host} port {port}: {error.strerror}; {other}choose another with {option} or {variable}"
         ) from None
     return listener
 

@@ -18,7 +18,7 @@ import re2
 
 from router.kv.schema import SITE_NO, Database
 from router.kv.store import Snapshot, Store
-from router.legacy_table import Filter, TableRefused, find_filter, parse_table
+from router.legacy_table import TableRefused, find_filter, parse_table
 from router.metrics.catalogue import (
     TABLE_CACHE_BYTES,
     TABLE_CACHE_FILTERS,
@@ -35,8 +35,8 @@ TABLE_BYTES_MAX: Final = 16 * 1024 * 1024
 FILTERS_MAX: Final = 100_000
 """Of one table, to be run for a request: at this size a request keeps its worker for a second and a half."""
 RAW_BYTES_MAX: Final = 64 * 1024 * 1024
-COMPILED_FILTERS_MAX: Final = 100_000
-"""Of all compiled tables in a process."""
+COMPILED_FILTERS_MAX: Final = 60_000
+"""Of all compiled tables in a process, some 4.6 KB each."""
 SITES_MAX: Final = 50_000
 
 
@@ -58,12 +58,14 @@ class Found:
 
 @dataclass(slots=True)
 class SiteTable:
-    """One version of a site's table. `is_written`: deploys keep it up to date, so that it may serve."""
+    """One version of a site's table. `is_written`: deploys keep it up to date, so that it may serve. `is_proven`: it
+    was read from end to end, and `problem` says all that is wrong with it."""
 
     site_no: int
     is_written: bool
     raw: bytes | None
     problem: str | None
+    is_proven: bool = False
     compiled: list[tuple[Any, str]] | None = field(default=None, repr=False)
 
 
@@ -120,8 +122,6 @@ class LegacyTables:
         self._meter.add(TABLE_MISSES)
         with self._store.read() as snapshot:
             table = read_site_table(snapshot, site_no)
-        if table.problem is not None:
-            self._meter.add(TABLES_REFUSED)
         self._sites[site_no] = table
         self._raw_bytes += len(table.raw or b"")
         self._make_room()
@@ -129,6 +129,8 @@ class LegacyTables:
 
     def find(self, table: SiteTable, scheme: Scheme, subject: bytes) -> Found | None:
         """As the arm does it. Raises TableUnusable, StoreError."""
+        if not table.is_proven:
+            self._prove(table)
         if table.problem is not None:
             raise TableUnusable(table.site_no, table.problem)
         if table.raw is None:
@@ -156,6 +158,19 @@ class LegacyTables:
         except TableRefused as error:
             raise TableUnusable(table.site_no, str(error)) from None
         return self._pipeline(table.site_no, found.script_hash) if found is not None else None
+
+    def _prove(self, table: SiteTable) -> None:
+        """Once for all requests that will run it: 60 ms for 50,000 filters."""
+        table.is_proven = True
+        if table.raw is not None:
+            try:
+                filters_count = sum(1 for _ in parse_table(table.raw))
+                if filters_count > FILTERS_MAX:
+                    table.problem = f"it has {filters_count} filters, more than {FILTERS_MAX}"
+            except TableRefused as error:
+                table.problem = str(error)
+        if table.problem is not None:
+            self._meter.add(TABLES_REFUSED)
 
     def _pipeline(self, site_no: int, script_hash: str) -> Pipeline:
         with self._store.read() as snapshot:
@@ -208,7 +223,7 @@ def match_compiled(filters: list[tuple[Any, str]], subject: bytes) -> tuple[str,
 
 
 def read_site_table(snapshot: Snapshot, site_no: int) -> SiteTable:
-    """Proves the table, once for all requests that will run it. One that is too large isn't even copied."""
+    """A table that is too large isn't even copied."""
     view = snapshot.view(Database.LEGACY_TABLES, SITE_NO.pack(site_no))
     if view is None:
         return SiteTable(site_no, is_written=False, raw=None, problem=None)
@@ -217,15 +232,7 @@ def read_site_table(snapshot: Snapshot, site_no: int) -> SiteTable:
     if len(view) > TABLE_BYTES_MAX:
         problem = f"it has {len(view)} bytes, more than {TABLE_BYTES_MAX}"
         return SiteTable(site_no, is_written, raw=None, problem=problem)
-    raw = bytes(view)
-    try:
-        filters_count = sum(1 for _ in parse_table(raw))
-    except TableRefused as error:
-        return SiteTable(site_no, is_written, raw=None, problem=str(error))
-    if filters_count > FILTERS_MAX:
-        problem = f"it has {filters_count} filters, more than {FILTERS_MAX}"
-        return SiteTable(site_no, is_written, raw, problem)
-    return SiteTable(site_no, is_written, raw, problem=None)
+    return SiteTable(site_no, is_written, raw=bytes(view), problem=None)
 
 
 def read_site_record(snapshot: Snapshot, site_no: int) -> Site | None:
@@ -234,12 +241,6 @@ def read_site_record(snapshot: Snapshot, site_no: int) -> Site | None:
         return decode_record(Site, value) if value is not None else None
     except RecordUnreadable:
         return None
-
-
-def read_table(snapshot: Snapshot, site_no: int) -> list[Filter] | None:
-    """Every filter of a site's table, None where it has none. Raises TableRefused."""
-    raw = snapshot.get(Database.LEGACY_TABLES, SITE_NO.pack(site_no))
-    return list(parse_table(raw)) if raw is not None else None
 
 
 def read_pipeline(snapshot: Snapshot, site_no: int, script_hash: str) -> Pipeline:

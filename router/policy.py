@@ -104,10 +104,6 @@ class Policy:
             return SiteRule(RuleName.PERCENTAGE, self.percentage.scheme)
         return SiteRule(RuleName.DEFAULT, self.default)
 
-    def asks_for_sites(self) -> bool:
-        """Whether any rule looks at which site it is: if none does, an edge needn't find out."""
-        return bool(self.pins or self.splits or self.percentage or self.server_timing)
-
     def tells_timing(self, site_no: int | None) -> bool:
         return self.server_timing_everywhere or site_no in self.server_timing
 

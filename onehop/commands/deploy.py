@@ -7,7 +7,7 @@ import typer
 
 from onehop.commands.options import AsJson, Data, connect
 from onehop.deploy_client import Deployed, DeployOptions, deploy_folder
-from onehop.git_checkout import read_checkout
+from onehop.git_checkout import DETACHED, read_checkout
 from onehop.output import show_fields, show_json, warn, watched
 
 app = typer.Typer(add_completion=False)
@@ -30,6 +30,7 @@ def deploy(
     as_json: AsJson = False,
 ) -> None:
     """Deploy a folder: a new deployment at an address of its own, and at its branch's."""
+    checkout = read_checkout(folder) if folder.is_dir() else None
     options = DeployOptions(
         site=project,
         branch=branch,
@@ -39,7 +40,9 @@ def deploy(
         is_forced=force,
         creates_site=create,
         follows_links=follow_links,
-    ).filled_in(read_checkout(folder) if folder.is_dir() else None)
+    ).filled_in(checkout)
+    if options.branch == DETACHED:
+        warn(f"git's checkout is detached, so this is a preview of a branch {DETACHED}; name another with --branch")
     with connect(data) as api, watched() as watcher:
         deployed = deploy_folder(api, folder, options, watcher=watcher, project=Path.cwd())
     for warning in deployed.warnings:

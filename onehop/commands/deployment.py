@@ -7,7 +7,7 @@ import typer
 from onehop.api_client import ApiClient
 from onehop.commands.options import AsJson, Data, SiteName, connect
 from onehop.errors import CommandFailed
-from onehop.output import show_fields, show_json, show_line, show_table
+from onehop.output import show_fields, show_json, show_line, show_table, watched
 
 app = typer.Typer(
     add_completion=False, help="Deployments: list, show, roll back, promote, delete; their files and logs."
@@ -19,7 +19,7 @@ DeploymentName = Annotated[str, typer.Argument(metavar="DEPLOYMENT", help="Its i
 
 
 class NoSuchDeployment(CommandFailed):
-    """No deployment of the site has this short id."""
+    """No deployment of the site is named so."""
 
 
 @app.command("list")
@@ -33,7 +33,13 @@ def list_deployments(
     """A site's deployments, newest first."""
     with connect(data) as api:
         live = (api.project("GET", site)["canonical_deployment"] or {}).get("id")
-        found = [each for each in api.deployments(site, environment=environment) if branch in (None, branch_of(each))]
+        found = []
+        with watched() as watcher:
+            watcher.begin("reading deployments")
+            for each in api.deployments(site, environment=environment):
+                watcher.advance()
+                if branch in (None, branch_of(each)):
+                    found.append(each)
     if as_json:
         show_json(found)
         return
@@ -132,7 +138,12 @@ def delete_deployment(
         raise typer.BadParameter("name a deployment, or a branch with --branch")
     with connect(data) as api:
         if deployment is None:
-            deleted = api.own_site("DELETE", site, "/branch", query={"branch": branch or ""})["deleted_count"]
+            report = api.own_site("DELETE", site, "/branch", query={"branch": branch or ""})
+            deleted = report["deleted_count"]
+            if not deleted and not report["alias_deleted"]:
+                raise NoSuchDeployment(
+                    f"{site} has no previews of a branch {branch}; 'onehop deployment list {site}' shows what there is"
+                )
         else:
             path = f"/deployments/{find_id(api, site, deployment)}"
             api.project("DELETE", site, path, query={"force": "true" if force else "false"})

@@ -30,6 +30,11 @@ def collect(
             (verb, f"{report['files_removed']} blobs and uploads"),
             ("", f"{report['manifests_removed']} manifests"),
             ("", f"{report['bundles_removed']} function bundles"),
+            (
+                "too young",
+                f"{report['files_young']} blobs and uploads that nothing refers to; they go a day after their "
+                "last use, since a deploy under way may refer to them yet",
+            ),
             ("in use", f"{report['blobs_in_use']} blobs"),
         ]
     )

@@ -29,7 +29,7 @@ def run_seed(
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make synthetic deployments, for tests at scale. The sites are called seed-1, seed-2, …"""
+    """Make synthetic deployments, for tests at scale. The sites are called seed-N, numbered on from those there are."""
     plan, config = SeedPlan(sites, deployments, legacy_only), load_config({"data": data}, os.environ)
     folder = DataFolder(config.data)
     if not folder.exists():

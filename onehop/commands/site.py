@@ -58,7 +58,7 @@ def fields_of(project: Any, settings: Any) -> list[tuple[str, object]]:
         ("url", settings["url"]),
         ("domains", ", ".join(settings["domains"]) or "none"),
         ("production branch", project["production_branch"]),
-        ("live", f"{live['short_id']} since {live['created_on']}" if live else "nothing yet"),
+        ("live", f"{live['short_id']}, deployed {live['created_on']}" if live else "nothing yet"),
         ("functions", project["uses_functions"]),
         ("replaced assets kept", f"{settings['keep_days']} days"),
         ("created", project["created_on"]),

@@ -43,7 +43,7 @@ def list_tokens(data: Data = None, as_json: AsJson = False) -> None:
         show_json(tokens)
         return
     rows = [
-        (each["id"], each["name"], each["access"], each["site_no"] or "all sites", each["created_on"])
+        (each["id"], each["name"], each["access"], each["project"] or "all sites", each["created_on"])
         for each in tokens
     ]
     show_table(("id", "name", "access", "site", "created"), rows, empty="no tokens")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from asset_server.asset_keys import asset_key
-from asset_server.blobs import BlobCorrupt, BlobMissing, BlobStore, Upload, UploadRefused
+from asset_server.blobs import BlobCorrupt, BlobMissing, BlobStore, Collected, Upload, UploadRefused
 from asset_server.durable import StoreFull
 from asset_server.manifest import ASSET_BYTES_MAX, Asset, Encodings
 from tests.real_parts import small_disk
@@ -250,7 +250,8 @@ def test_the_collector_takes_only_what_is_unused_and_old(store: BlobStore, tmp_p
         if fresh.key.hex() not in path.name:
             os.utime(path, (old, old))
     with store.collecting():
-        assert store.collect({used.key}, before_s=old + 1) == 3
+        assert store.collect({used.key}, before_s=old + 1, is_dry_run=True) == Collected(removed=3, young=1)
+        assert store.collect({used.key}, before_s=old + 1) == Collected(removed=3, young=1)
     assert set(store.keys()) == {used.key.hex(), fresh.key.hex()}
     with pytest.raises(BlobMissing):
         store.open(unused, NONE)
@@ -264,7 +265,7 @@ def test_hardening_68_asking_whether_a_blob_is_missing_keeps_it_from_the_collect
     os.utime(blob_of(tmp_path, asset), (old, old))
     assert store.missing([asset.key.hex()], scope=SITE) == []
     with store.collecting():
-        assert store.collect(set(), before_s=old + 500) == 0
+        assert store.collect(set(), before_s=old + 500) == Collected(removed=0, young=1)
 
 
 def test_hardening_68_the_collector_waits_for_claims_under_way(store: BlobStore, tmp_path: Path) -> None:

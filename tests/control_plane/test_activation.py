@@ -178,7 +178,7 @@ async def test_users_ask_6_all_previews_of_a_branch_go_at_once(api: Api) -> None
     await api.deploy(V2, branch="feat/x")
     kept = await api.deploy(V2, branch="feat/y")
     answer = await api.call("DELETE", "/onehop/v1/sites/example/branch?branch=feat/x")
-    assert answer.result == {"deleted_count": 2}
+    assert answer.result == {"deleted_count": 2, "alias_deleted": True}
     listed = (await api.call("GET", "/example/deployments")).result
     assert [each["id"] for each in listed] == [kept["id"], live["id"]]
     assert api.route(alias("feat-x")) is None

@@ -1,5 +1,6 @@
 """Hardening 53, 55: tokens are recognised in constant time, stored hashed, scoped and revocable."""
 
+import contextlib
 import hmac
 from collections.abc import Iterator
 from pathlib import Path
@@ -135,27 +136,40 @@ def test_the_next_start_changes_nothing(store: Store, tmp_path: Path) -> None:
         assert len(list(all_tokens(snapshot))) == 1
 
 
-def test_an_admin_token_that_the_store_lost_is_taken_up_again(store: Store, tmp_path: Path) -> None:
+def test_the_first_start_takes_the_token_that_a_start_cut_short_has_left(store: Store, tmp_path: Path) -> None:
     path = tmp_path / "admin-token"
-    ensure(store, path)
+    with contextlib.suppress(InterruptedError), store.write() as transaction:
+        DESK.ensure_admin(transaction, path)
+        raise InterruptedError
     text = path.read_text().strip()
-    match = TOKEN.fullmatch(text)
-    assert match is not None
-    with store.write() as transaction:
-        revoke_token(transaction, match[1])
+    assert TOKEN.fullmatch(text) is not None
     ensure(store, path)
+    assert path.read_text().strip() == text
     assert recognise(store, text) is not None
 
 
-def test_a_revoked_admin_token_is_not_revived_while_another_is_left(store: Store, tmp_path: Path) -> None:
+@pytest.mark.parametrize("has_another", [True, False])
+def test_a_revoked_admin_token_gives_way_to_a_new_one(store: Store, tmp_path: Path, has_another: bool) -> None:
     path = tmp_path / "admin-token"
     ensure(store, path)
     text = path.read_text().strip()
-    issue(store, access=Access.ADMIN)
+    if has_another:
+        issue(store, access=Access.ADMIN)
     with store.write() as transaction:
         revoke_token(transaction, text.split("_")[1])
     ensure(store, path)
     assert recognise(store, text) is None
+    assert recognise(store, path.read_text().strip()) is not None
+
+
+def test_a_lost_file_is_made_again_with_a_new_token(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "admin-token"
+    ensure(store, path)
+    path.unlink()
+    ensure(store, path)
+    record = recognise(store, path.read_text().strip())
+    assert record is not None
+    assert record.may(Access.ADMIN, site_no=None)
 
 
 def test_a_repr_shows_neither_token_nor_digest_nor_pepper(store: Store) -> None:

@@ -38,6 +38,16 @@ def test_a_folder_that_holds_other_things_does_not_become_a_data_folder(tmp_path
     assert [entry.name for entry in tmp_path.iterdir()] == ["index.html"]
 
 
+def test_a_data_folder_without_its_store_is_not_taken_for_a_new_one(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path / "data")
+    folder.create()
+    folder.route_keys.write_text("{}")
+    with pytest.raises(DataFolderRefused, match="lost its store"):
+        folder.create()
+    (folder.kv / "data.mdb").touch()
+    folder.create()
+
+
 def test_an_empty_folder_is_deployed_only_by_force(live_server: LiveServer, tmp_path: Path) -> None:
     refused = run(live_server, "deploy", str(tmp_path), "--project", "empty", "--branch", "main")
     assert refused.returncode == 1
@@ -77,3 +87,34 @@ def test_a_backup_does_not_go_into_the_folder_that_it_is_of(live_server: LiveSer
     done = run(live_server, "backup", str(live_server.data / "backup"))
     assert done.returncode == 1
     assert "outside" in done.stderr
+
+
+def test_a_wrong_token_is_said_to_be_the_variables(live_server: LiveServer) -> None:
+    done = run(live_server, "site", "list", ONEHOP_API_TOKEN="onehop_AAAAAAAAAAAA_" + "A" * 43)
+    assert done.returncode == 1
+    assert "ONEHOP_API_TOKEN" in done.stderr
+    assert "Authorization" not in done.stderr
+
+
+def test_deleting_the_previews_of_a_branch_that_has_none_fails(live_server: LiveServer) -> None:
+    live_server.api("POST", "/accounts/a/pages/projects", {"name": "no-branches", "production_branch": "main"})
+    done = run(live_server, "deployment", "delete", "no-branches", "--branch", "typo")
+    assert done.returncode == 1
+    assert "typo" in done.stderr
+
+
+def test_a_detached_checkout_is_warned_of(live_server: LiveServer, tmp_path: Path) -> None:
+    git = ["git", "-c", "user.name=n", "-c", "user.email=e@example.com"]
+    (tmp_path / "index.html").write_text("a site")
+    for step in (["init", "-q"], ["add", "."], ["commit", "-qm", "first"], ["checkout", "-q", "--detach"]):
+        subprocess.run([*git, *step], cwd=tmp_path, check=True, capture_output=True)
+    done = run(live_server, "deploy", str(tmp_path), "--project", "detached")
+    assert done.returncode == 0
+    assert "--branch" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [("-h",), ("site", "-h"), ("deploy", "-h")])
+def test_help_has_its_short_name(live_server: LiveServer, arguments: tuple[str, ...]) -> None:
+    done = run(live_server, *arguments)
+    assert done.returncode == 0
+    assert "Usage" in done.stdout

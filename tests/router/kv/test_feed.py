@@ -97,6 +97,32 @@ def test_a_reader_is_told_the_routes_sites_and_policy_of_a_commit(store: Store) 
     assert reader.changes_since_last_look() is None
 
 
+def test_a_reader_is_told_whose_routing_table_a_commit_changed(store: Store) -> None:
+    reader = FeedReader(store)
+    with store.write() as transaction:
+        transaction.put(Database.LEGACY_TABLES, SITE_NO.pack(7), b"table")
+    assert reader.changes_since_last_look() == Change(site_nos=frozenset({7}))
+
+
+def test_what_is_done_last_in_a_transaction_is_in_the_feed_with_it(store: Store) -> None:
+    reader = FeedReader(store)
+    with store.write() as transaction:
+        transaction.before_commit(lambda: transaction.put(Database.ROUTES, KEY, b"value"))
+        assert transaction.get(Database.ROUTES, KEY) is None
+    assert reader.changes_since_last_look() == Change(frozenset({KEY}))
+
+
+def test_a_last_action_that_fails_takes_back_everything(store: Store) -> None:
+    def fail() -> None:
+        raise KeyError
+
+    reader = FeedReader(store)
+    with suppress(KeyError), store.write() as transaction:
+        transaction.put(Database.ROUTES, KEY, b"value")
+        transaction.before_commit(fail)
+    assert reader.changes_since_last_look() is None
+
+
 def test_a_deleted_route_is_named_and_one_that_was_not_there_is_not(store: Store) -> None:
     put_route(store)
     reader = FeedReader(store)
