@@ -21,7 +21,7 @@ from router.http1.answer_head import AnswerInvalid
 from router.http1.head import FieldBlock
 from router.http1.request_line import ORIGIN_LINE, without_query
 from router.known_block import UNBOUND, KnownBlock
-from router.metrics.catalogue import DECISION_HITS, cell
+from router.metrics.catalogue import DECISION_HITS, READY_ANSWERS, READY_BYTES, READY_HITS, cell
 from router.metrics.meter import EdgeMeter
 from router.ready import QUERY_IGNORED, DefaultFields, ReadyAnswer, ReadyAnswers
 from router.resolve import Resolved, Resolver
@@ -32,7 +32,8 @@ IF_NONE_MATCH: Final = b"if-none-match"
 NANOSECONDS_PER_S: Final = 1e9
 NO_TURN: Final = -2
 """No resolver's generation, nor UNBOUND: outside of a turn nothing is bound."""
-HITS: Final = cell(DECISION_HITS)
+DECIDED: Final = cell(DECISION_HITS)
+READY: Final = cell(READY_HITS)
 
 
 class ReadyDoor:
@@ -55,6 +56,7 @@ class ReadyDoor:
         self._proxies = proxies
         self._now_ns = now_ns
         self._began_ns = 0
+        self._made_count = 0
         self.generation = NO_TURN
         self.began_s = 0.0
         self.default_fields: DefaultFields = []
@@ -72,9 +74,12 @@ class ReadyDoor:
         self.generation = NO_TURN
         answered = self.answered
         if answered:
-            self._meter.cells[HITS] += len(answered)
+            cells = self._meter.cells
+            cells[DECIDED] += len(answered)
+            cells[READY] += len(answered) - self._made_count
             self._meter.answered_together(answered, self._now_ns() - self._began_ns)
             answered.clear()
+            self._made_count = 0
 
     def understand(
         self, data: bytes, block: FieldBlock, *, peer: str, scheme: str, bytes_max: int
@@ -150,9 +155,11 @@ class ReadyDoor:
                 asked = line_without_query(method, path) if is_any_query else line
                 if self._answers.wants(known.terms, asked):
                     self._keep(known.terms, asked, request, known.route)
-            return ReadyAnswer(response, is_head=method == b"HEAD")
+            answer = ReadyAnswer(response, is_head=method == b"HEAD")
         except AnswerInvalid:
             return None
+        self._made_count += 1
+        return answer
 
     def _keep(self, terms: bytes, line: bytes, request: EdgeRequest, route: Resolved) -> None:
         """For the next who asks. Raises AnswerInvalid."""
@@ -168,6 +175,8 @@ class ReadyDoor:
                 return
             unmodified = ReadyAnswer(answer, is_head=is_head)
         self._answers.put(terms, line, ReadyAnswer(response, is_head=is_head, unmodified=unmodified))
+        self._meter.put(READY_ANSWERS, len(self._answers))
+        self._meter.put(READY_BYTES, self._answers.bytes_count)
 
 
 def heed_conditions(known: KnownBlock, answer: ReadyAnswer) -> ReadyAnswer:
