@@ -17,6 +17,7 @@ from onehop.config import Config, variable_name
 from onehop.data_folder import DataFolder, DataFolderRefused
 from onehop.edge_parts import opened_edge, prepare
 from onehop.errors import CommandFailed
+from onehop.listener_limits import with_limits
 from onehop.processes import EXIT_START_REFUSED, Role, Supervisor
 from router.event_log import set_up
 from router.http1.limits import MIB, HttpLimits
@@ -60,7 +61,7 @@ def run_serve(config: Config, *, as_json: bool = False, on_ready: Callable[[int,
 
     def run_edge(role: str, ready: Callable[[], object]) -> None:
         api_socket.close()
-        limits = HttpLimits(connections_count_max=connections_count_max)
+        limits = with_limits(HttpLimits(connections_count_max=connections_count_max), config.limits)
         with held_slot(folder.metrics, role) as cells, opened_edge(config, folder, cells) as edge:
             http = strict_protocol(limits, ListenerMeter(cells, "edge"), edge.door)
             serve_app(edge.app, edge_socket, config, ready, http=http)

@@ -21,6 +21,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 from uvicorn.server import ServerState
 
+from router.address_counts import AddressCounts
 from router.deadline import Deadline
 from router.exchange import RECEIVED_NS, AsgiApp, Exchange, Scope, answer_server_options
 from router.head_memory import HeadMemory
@@ -53,6 +54,7 @@ IDLE: Final = Phase.IDLE
 def strict_protocol(limits: HttpLimits, meter: ListenerMeter, door: ReadyDoor | None = None) -> type[asyncio.Protocol]:
     """The class to pass to `uvicorn.Config(http=…)`; uvicorn makes one of it for each connection. With a `door`,
     requests that it knows are answered without entering the application."""
+    addresses = AddressCounts()
 
     class LimitedProtocol(StrictProtocol):
         def __init__(
@@ -62,7 +64,7 @@ def strict_protocol(limits: HttpLimits, meter: ListenerMeter, door: ReadyDoor | 
             app_state: dict[str, Any],
             _loop: asyncio.AbstractEventLoop | None = None,
         ) -> None:
-            super().__init__(config, server_state, app_state, limits, meter, door)
+            super().__init__(config, server_state, app_state, limits, meter, door, addresses)
 
     return LimitedProtocol
 
@@ -78,6 +80,7 @@ class StrictProtocol(asyncio.Protocol):
         limits: HttpLimits,
         meter: ListenerMeter,
         door: ReadyDoor | None,
+        addresses: AddressCounts,
     ) -> None:
         self._app: AsgiApp = config.loaded_app
         self._root_path = config.root_path
@@ -86,6 +89,7 @@ class StrictProtocol(asyncio.Protocol):
         self._limits = limits
         self._meter = meter
         self._door = door
+        self._addresses = addresses
         self._memory = HeadMemory(limits)
         self._loop = asyncio.get_running_loop()
         self._deadline = Deadline(self._loop, self._deadline_passed)
@@ -93,6 +97,7 @@ class StrictProtocol(asyncio.Protocol):
         # The connection
         self._transport: asyncio.Transport
         self._client: tuple[str, int] | None = None
+        self._counted_address: str | None = None
         self._server: tuple[str, int | None] | None = None
         self._scheme = "http"
         self._phase = Phase.IDLE
@@ -129,11 +134,21 @@ class StrictProtocol(asyncio.Protocol):
         self._meter.opened()
         self._server_state.connections.add(self)  # type: ignore[arg-type]  # the union lists uvicorn's own classes
         self._begin_idling()
-        if len(self._server_state.connections) > self._limits.connections_count_max:
-            full = Refused(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections")
+        full = self._why_full()
+        if full is not None:
             self._meter.refused(full.status)
             self.write(render_refusal(full, self.default_headers, with_body=True))
             self._close()  # without lingering, which is a luxury when connections are scarce
+
+    def _why_full(self) -> Refused | None:
+        limits = self._limits
+        if len(self._server_state.connections) > limits.connections_count_max:
+            return Refused(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections")
+        if limits.connections_per_address_max is not None and self._client is not None:
+            self._counted_address = self._client[0]
+            if self._addresses.add(self._client[0]) > limits.connections_per_address_max:
+                return Refused(HTTPStatus.TOO_MANY_REQUESTS, "too many connections from this address")
+        return None
 
     def data_received(self, data: bytes) -> None:
         if self._phase is IDLE and self._door is not None:
@@ -178,6 +193,8 @@ class StrictProtocol(asyncio.Protocol):
         self._phase = Phase.CLOSING
         self._deadline.close()
         self._meter.closed()
+        if self._counted_address is not None:
+            self._addresses.remove(self._counted_address)
         self._server_state.connections.discard(self)
         if self._exchange is not None:
             self._exchange.disconnect()

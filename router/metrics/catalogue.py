@@ -41,6 +41,7 @@ class Refusal(StrEnum):
     STALLED = "stalled"
     UNSUPPORTED = "unsupported"
     CONNECTIONS_FULL = "connections full"
+    ADDRESS_FULL = "address full"
 
 
 @dataclass(frozen=True, slots=True)
