@@ -4,8 +4,7 @@ from typing import Final
 
 from router.http1.head import parse_field_block
 from router.http1.limits import HttpLimits
-from router.http1.refusal import Refused
-from router.http1.request_reader import EMPTY_LINE, HEAD_END
+from router.http1.request_reader import HEAD_END
 from router.known_block import BLOCK_BYTES_MAX, KnownBlock
 from router.ready_door import ReadyDoor
 
@@ -35,23 +34,17 @@ class HeadMemory:
             if end >= 0:
                 self.last = known
                 return known, end
-        bytes_max = self._limits.header_bytes_max
         end = data.find(HEAD_END, start) + len(HEAD_END)
-        if not len(HEAD_END) <= end - start <= bytes_max:
+        if not len(HEAD_END) <= end - start <= self._limits.header_bytes_max:
             return None
-        block_bytes = data[start:end]
-        known_bytes_max = min(BLOCK_BYTES_MAX, bytes_max)
-        if len(block_bytes) <= known_bytes_max and self.last.learn(block_bytes):
+        block = data[start:end]
+        if len(block) <= BLOCK_BYTES_MAX and self.last.learn(block):
             return self.last, end
-        try:
-            block = parse_field_block(block_bytes[: -len(EMPTY_LINE)], count_max=self._limits.header_count_max)
-        except Refused:
-            return None  # the reader will say why
         peer = client[0] if client is not None else ""
-        understood = door.understand(block_bytes, block, peer=peer, scheme=scheme, bytes_max=known_bytes_max)
+        understood = door.understand(block, self._limits, peer=peer, scheme=scheme)
         if understood is None:
             return None
-        if len(block_bytes) <= known_bytes_max:
+        if len(block) <= BLOCK_BYTES_MAX:
             self._known = (understood, *self._known[: BLOCKS_MAX - 1])
             self.last = understood
         return understood, end

@@ -98,7 +98,6 @@ class StrictProtocol(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._client: tuple[str, int] | None = None
         self._counted_address: str | None = None
-        self._server: tuple[str, int | None] | None = None
         self._scheme = "http"
         self._phase = Phase.IDLE
         self._reader = RequestReader(limits)
@@ -128,7 +127,6 @@ class StrictProtocol(asyncio.Protocol):
         self, transport: asyncio.Transport
     ) -> None:
         self._transport = transport
-        self._server = get_local_addr(transport)
         self._client = get_remote_addr(transport)
         self._scheme = "https" if transport.get_extra_info("sslcontext") else "http"
         self._meter.opened()
@@ -354,7 +352,7 @@ class StrictProtocol(asyncio.Protocol):
             "type": "http",
             "asgi": ASGI_VERSIONS,
             "http_version": "1.1" if head.minor_version == 1 else "1.0",
-            "server": self._server,
+            "server": get_local_addr(self._transport),
             "client": self._client,
             "scheme": self._scheme,
             "root_path": self._root_path,

@@ -14,13 +14,18 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import Final
 
+from lru import LRU
+
 from asset_server.conditional import is_unmodified
 from router.edge import Edge, EdgeRequest, found_by
 from router.forwarded import TrustedProxies
 from router.http1.answer_head import AnswerInvalid
-from router.http1.head import FieldBlock
+from router.http1.head import parse_field_block
+from router.http1.limits import HttpLimits
+from router.http1.refusal import Refused
 from router.http1.request_line import ORIGIN_LINE, without_query
-from router.known_block import UNBOUND, KnownBlock
+from router.http1.request_reader import EMPTY_LINE
+from router.known_block import BLOCK_BYTES_MAX, UNBOUND, KnownBlock
 from router.metrics.catalogue import DECISION_HITS, READY_ANSWERS, READY_BYTES, READY_HITS, cell
 from router.metrics.meter import EdgeMeter
 from router.ready import QUERY_IGNORED, DefaultFields, ReadyAnswer, ReadyAnswers
@@ -28,6 +33,8 @@ from router.resolve import Resolved, Resolver
 
 METHODS: Final = frozenset({b"GET", b"HEAD"})
 """Others are refused by assets, which is nothing to be fast at."""
+SHARED_BLOCKS_MAX: Final = 1_024
+"""Up to 4 MB of them."""
 IF_NONE_MATCH: Final = b"if-none-match"
 NANOSECONDS_PER_S: Final = 1e9
 NO_TURN: Final = -2
@@ -55,6 +62,7 @@ class ReadyDoor:
         self._meter = meter
         self._proxies = proxies
         self._now_ns = now_ns
+        self._blocks: LRU[tuple[bytes, str, str, int, int], KnownBlock] = LRU(SHARED_BLOCKS_MAX)
         self._began_ns = 0
         self._made_count = 0
         self.generation = NO_TURN
@@ -81,10 +89,25 @@ class ReadyDoor:
             answered.clear()
             self._made_count = 0
 
-    def understand(
-        self, data: bytes, block: FieldBlock, *, peer: str, scheme: str, bytes_max: int
-    ) -> KnownBlock | None:
-        """None where a body follows or may follow, or no Host says whom to ask."""
+    def understand(self, data: bytes, limits: HttpLimits, *, peer: str, scheme: str) -> KnownBlock | None:
+        """What the header block `data` means. None where it is refused, a body follows or may follow, or no Host says
+        whom to ask. Connections share what short blocks mean: many send the same, and some are for one request only."""
+        bytes_max = min(BLOCK_BYTES_MAX, limits.header_bytes_max)
+        if len(data) > bytes_max:
+            return self._examine(data, limits, bytes_max, peer=peer, scheme=scheme)
+        key = (data, peer if self._proxies.networks else "", scheme, bytes_max, limits.header_count_max)
+        known: KnownBlock | None = self._blocks.get(key)
+        if known is None:
+            known = self._examine(data, limits, bytes_max, peer=peer, scheme=scheme)
+            if known is not None:
+                self._blocks[key] = known
+        return known
+
+    def _examine(self, data: bytes, limits: HttpLimits, bytes_max: int, *, peer: str, scheme: str) -> KnownBlock | None:
+        try:
+            block = parse_field_block(data[: -len(EMPTY_LINE)], count_max=limits.header_count_max)
+        except Refused:
+            return None  # the reader will say why
         if block.host is None or block.content_length or block.is_chunked or block.expects_continue:
             return None
         scheme = self._proxies.scheme(peer, scheme, block.fields)
