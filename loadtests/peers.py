@@ -29,7 +29,7 @@ AGAINST: Final = "nginx-cache"
 SERVER_CPU, CLIENT_CPU = 0, 1
 CONNECTIONS: Final = 16
 SECONDS: Final = 1  # of one run: rather many that alternate than few that are long
-ROUNDS: Final = 7
+ROUNDS: Final = 5
 QUICK_PEERS: Final = frozenset({"nginx-cache", "h2o"})
 BROWSER: Final = {
     "sec-ch-ua": '"Chromium";v="130", "Google Chrome";v="130", "Not?A_Brand";v="99"',
