@@ -21,9 +21,11 @@ from uvicorn.config import Config
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 from uvicorn.server import ServerState
 
+from asset_server.mapped_file import file_of
 from router.address_counts import AddressCounts
 from router.deadline import Deadline
 from router.exchange import RECEIVED_NS, AsgiApp, Exchange, Scope, answer_server_options
+from router.file_sending import send_at_once
 from router.head_memory import HeadMemory
 from router.http1.head import RequestHead
 from router.http1.limits import HttpLimits
@@ -97,6 +99,7 @@ class StrictProtocol(asyncio.Protocol):
         # The connection
         self._transport: asyncio.Transport
         self._client: tuple[str, int] | None = None
+        self._socket: socket.socket | None = None
         self._counted_address: str | None = None
         self._scheme = "http"
         self._phase = Phase.IDLE
@@ -129,6 +132,7 @@ class StrictProtocol(asyncio.Protocol):
         self._transport = transport
         self._client = get_remote_addr(transport)
         self._scheme = "https" if transport.get_extra_info("sslcontext") else "http"
+        self._socket = transport.get_extra_info("socket") if self._scheme == "http" else None
         self._meter.opened()
         self._server_state.connections.add(self)  # type: ignore[arg-type]  # the union lists uvicorn's own classes
         self._begin_idling()
@@ -303,9 +307,15 @@ class StrictProtocol(asyncio.Protocol):
         return data[start:] if start else data
 
     def _write_answer(self, data: bytes, tail: memoryview | None) -> None:
-        self._transport.write(data)
+        transport = self._transport
         if tail is not None:
-            self._transport.write(tail)
+            file = file_of(tail) if self._socket is not None else None
+            if file is not None and self._socket is not None and not transport.get_write_buffer_size():
+                data, tail = send_at_once(self._socket.fileno(), self._socket.family, data, tail, file)
+        if data:
+            transport.write(data)
+        if tail:
+            transport.write(tail)
 
     def _advance(self) -> None:
         """As far as the bytes here go; the only place that asks the reader."""

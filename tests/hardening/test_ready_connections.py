@@ -52,7 +52,7 @@ def test_30_a_head_that_stops_after_ready_answers_is_refused(tmp_path: Path) -> 
 @pytest.mark.parametrize("times", [1, 3])
 def test_30_a_client_that_stops_taking_a_ready_body_is_given_up(tmp_path: Path, times: int) -> None:
     """Also where it has sent further requests, which wait behind that body."""
-    with serving_ready(tmp_path, HttpLimits(window_s=SHORT_S)) as listener, listener.connect() as client:
+    with serving_ready(tmp_path, HttpLimits(window_s=1.0)) as listener, listener.connect() as client:
         client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
         warm(client, request("/large.bin"))
         client.send(request("/large.bin") * times)
