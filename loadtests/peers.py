@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
@@ -88,7 +88,13 @@ WORKS: Final = (
 @dataclass(frozen=True, slots=True)
 class Run:
     requests_per_s: float
-    cpu_us: float
+    requests_count: int
+    cpu_s: float
+
+
+def cpu_us(runs: Sequence[Run]) -> float:
+    """Of one request, over all runs: the kernel counts processor time in hundredths of a second."""
+    return sum(run.cpu_s for run in runs) / sum(run.requests_count for run in runs) * 1e6
 
 
 def make_folder(site: Path) -> None:
@@ -142,7 +148,7 @@ def load(peer: Peer, work: Work, scripts: Path, fields: Mapping[str, str]) -> Ru
         raise SystemExit(f"{peer.name}: {bad_count} of {count[1]} answers to {work.name} weren't {work.status}")
     per_s = re.search(r"Requests/sec: *([\d.]+)", told)
     assert per_s is not None
-    return Run(float(per_s[1]), cpu_s / int(count[1]) * 1e6)
+    return Run(float(per_s[1]), int(count[1]), cpu_s)
 
 
 def measure(
@@ -163,8 +169,9 @@ def measure(
     return runs
 
 
-def ratios(runs: Mapping[str, list[Run]], peer: str, of: Callable[[Run], float]) -> tuple[float, ...]:
-    return tuple(of(mine) / of(theirs) for mine, theirs in zip(runs[ONEHOP], runs[peer], strict=True))
+def ratios(runs: Mapping[str, list[Run]], peer: str) -> tuple[float, ...]:
+    pairs = zip(runs[ONEHOP], runs[peer], strict=True)
+    return tuple(mine.requests_per_s / theirs.requests_per_s for mine, theirs in pairs)
 
 
 def main() -> None:
@@ -199,14 +206,10 @@ def tell(
     memory: Mapping[str, float],
 ) -> None:
     figures = {
-        f"{work.name}, vs {other}": Measured(ratios(runs[work.name], other, lambda run: run.requests_per_s), "×")
-        for work in works
-        for other in others
+        f"{work.name}, vs {other}": Measured(ratios(runs[work.name], other), "×") for work in works for other in others
     }
     cheaper = {
-        f"{work.name}, vs {other}": round(
-            1 / Measured(ratios(runs[work.name], other, lambda run: run.cpu_us), "×").median, 3
-        )
+        f"{work.name}, vs {other}": round(cpu_us(runs[work.name][other]) / cpu_us(runs[work.name][ONEHOP]), 3)
         for work in works
         for other in others
     }
@@ -214,7 +217,7 @@ def tell(
         work.name: {
             name: {
                 "requests_per_s": round(Measured(tuple(run.requests_per_s for run in each), "/s").median),
-                "cpu_us": round(Measured(tuple(run.cpu_us for run in each), "µs").median, 2),
+                "cpu_us": round(cpu_us(each), 2),
             }
             for name, each in runs[work.name].items()
         }
