@@ -307,11 +307,11 @@ class StrictProtocol(asyncio.Protocol):
         return data[start:] if start else data
 
     def _write_answer(self, data: bytes, tail: memoryview | None) -> None:
-        transport = self._transport
-        if tail is not None:
-            file = file_of(tail) if self._socket is not None else None
-            if file is not None and self._socket is not None and not transport.get_write_buffer_size():
-                data, tail = send_at_once(self._socket.fileno(), self._socket.family, data, tail, file)
+        transport, connection = self._transport, self._socket
+        if tail is not None and connection is not None:
+            file = file_of(tail)
+            if file is not None and not transport.is_closing() and not transport.get_write_buffer_size():
+                data, tail = send_at_once(connection.fileno(), connection.family, data, tail, file)
         if data:
             transport.write(data)
         if tail:
