@@ -174,6 +174,11 @@ def ratios(runs: Mapping[str, list[Run]], peer: str) -> tuple[float, ...]:
     return tuple(mine.requests_per_s / theirs.requests_per_s for mine, theirs in pairs)
 
 
+def label_of(work: Work) -> str:
+    """In lines short enough to stand under a bar."""
+    return re.sub(r", | (?=each)|(?<=ever-)", "\n", work.name.removeprefix("a "))
+
+
 def main() -> None:
     options = parse_options(__doc__)
     if shutil.which("wrk") is None:
@@ -234,7 +239,7 @@ def tell(
         draw=lambda path: bars(
             path,
             "Requests per second of a core, Onehop over nginx with open_file_cache",
-            [work.name.replace(", ", "\n").replace(" connection", "\nconnection") for work in works],
+            [label_of(work) for work in works],
             [figures[f"{work.name}, vs {AGAINST}"] for work in works],
             goal=1.0,
         ),
