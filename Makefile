@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: setup setup-dev run test check bench bench-migration lock clean
+.PHONY: setup setup-dev run test check bench bench-migration bench-peers lock clean
 
 setup: $(VENV)/.runtime ## the virtual environment, with .venv/bin/onehop in it
 setup-dev: $(VENV)/.dev
@@ -42,8 +42,11 @@ $(VENV)/.bench: $(VENV)/.dev requirements/bench.txt loadtests/lighthouse/package
 bench: $(VENV)/.bench ## every load test, in full; writes loadtests/RESULTS.md
 	@$(BIN)/python -m loadtests
 
-bench-migration: $(VENV)/.bench ## how fast a migration is, and what visitors notice; `ARGS=--quick` for a minute of it
+bench-migration: $(VENV)/.bench ## how fast a migration is, and what visitors notice; ARGS=--quick for a minute of it
 	@$(BIN)/python -m loadtests.migration $(ARGS)
+
+bench-peers: $(VENV)/.bench ## the edge beside nginx, h2o and Caddy (apt-get install wrk nginx h2o caddy); ARGS="--quick --json"
+	@$(BIN)/python -m loadtests.peers $(ARGS)
 
 lock: ## lock the requirements again, newest versions that fit (needs uv on the PATH)
 	@for set in build runtime dev bench; do \

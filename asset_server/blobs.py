@@ -13,7 +13,6 @@ What `put_many` and `claim` have returned survives a power cut (see `durable`).
 """
 
 import fcntl
-import mmap
 import os
 import re
 from collections.abc import Container, Iterable, Iterator, Sequence
@@ -40,6 +39,7 @@ from asset_server.content_type import content_type_of, extension_of
 from asset_server.durable import DurableBatch, reporting_full_disk
 from asset_server.early_hints import early_hint_links
 from asset_server.manifest import ASSET_BYTES_MAX, Asset, Encodings, validate_manifest_path
+from asset_server.mapped_file import MappedFile
 from asset_server.variants import variants_of
 
 SCOPE: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -283,8 +283,8 @@ class BlobStore:
                 raise BlobCorrupt(key, f"has no {encoding.name} form, the manifest says it has")
             body: bytes | memoryview
             if representation.length > MAPPED_BYTES_MIN:
-                mapped = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
-                body = memoryview(mapped)[representation.offset : representation.offset + representation.length]
+                mapped = MappedFile.of(descriptor, body_at=representation.offset, body_bytes=representation.length)
+                body = mapped.body
             else:
                 body = os.pread(descriptor, representation.length, representation.offset)
             file_number = os.fstat(descriptor).st_ino  # a replaced blob is another file, and proven again

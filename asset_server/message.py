@@ -40,8 +40,12 @@ class Response:
     `headers` holds neither Date nor Connection nor (for bodies that are sent) Transfer-Encoding: those are the
     connection's. Content-Length is always there where RFC 9110 8.6 allows it, also for HEAD, whose `body` is
     empty. A `memoryview` body is a slice of a memory map that lives as long as the view does.
+    `lasts`: whoever asks the same of the same pipeline gets this answer for ever. `validator` is the entity tag that
+    turns a 200 into a 304, whatever the site's rules made of the ETag field; empty for other answers.
     """
 
     status: int
     headers: HeaderFields
     body: bytes | memoryview = b""
+    lasts: bool = False
+    validator: bytes = b""

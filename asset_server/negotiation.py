@@ -22,6 +22,8 @@ CODING_NAMES: Final = {
     Encodings.GZIP: (b"gzip", b"x-gzip"),  # RFC 9110 8.4.1.3: the same coding
 }
 """In the order of our preference among equal weights: at the levels of `variants`, the smaller first."""
+EVERY_SET: Final = tuple(Encodings(bits) for bits in range(int(~Encodings.NONE) + 1))
+REFUSES_ALL: Final = 0xFF
 IDENTITY: Final = b"identity"
 ANY: Final = b"*"
 
@@ -64,3 +66,10 @@ def choose_encoding(field_lines: Sequence[bytes], available: Encodings) -> Encod
     if best is None:
         return None if identity_weight == 0 else Encodings.NONE
     return Encodings.NONE if weights.get(IDENTITY, 0) > best_weight else best
+
+
+def choices_of(field_lines: Sequence[bytes]) -> bytes:
+    """What `choose_encoding` says to each set of available encodings, a byte each: all that an answer can learn from
+    Accept-Encoding, so that spellings which mean the same needn't be told apart."""
+    choices = (choose_encoding(field_lines, available) for available in EVERY_SET)
+    return bytes(REFUSES_ALL if choice is None else choice for choice in choices)

@@ -3,8 +3,8 @@
     _redirects → method → one decoding → lookup → kept assets → 404.html → single-page app → bare 404
 
 What each step decides becomes a `Draft`; `_finish` adds the default headers, lets the site's `_headers` at them, and
-then sets what nobody may change. An answer depends on the method, URL, pipeline and these fields alone:
-Accept-Encoding (named in Vary where it matters), the conditionals, Range, and whether Authorization is there.
+then sets what nobody may change. An answer depends on the method, URL, pipeline and FIELDS_READ alone: Accept-Encoding
+(named in Vary where it matters), the conditionals, Range, and whether Authorization is there.
 """
 
 from collections.abc import Callable, Sequence
@@ -44,6 +44,8 @@ VARIED: Final = b"accept-encoding"
 REDIRECT_BODY_TYPE: Final = b"text/plain;charset=UTF-8"
 CODING: Final = {Encodings.BR: b"br", Encodings.GZIP: b"gzip", Encodings.ZSTD: b"zstd"}
 HTML_TYPES: Final = ("text/html", "application/xhtml+xml")
+FIELDS_READ: Final = frozenset({b"accept-encoding", b"if-none-match", b"range", b"if-range", b"authorization"})
+"""What of a request's fields an answer may depend on."""
 UNREPRESENTABLE: Final = frozenset("\0\r\n")
 """Decoded, no file has them in its name, and none may come near a Location."""
 
@@ -51,7 +53,8 @@ UNREPRESENTABLE: Final = frozenset("\0\r\n")
 @dataclass(frozen=True, slots=True)
 class Draft:
     """An answer before the rules: `headers` are the site's to change, `fixed` are not. `varies` where another
-    Accept-Encoding would have got other bytes. `stands_in` for the front page under the name of a missing file."""
+    Accept-Encoding would have got other bytes. `stands_in` for the front page under the name of a missing file.
+    `lasts` unless time alone makes another answer of it. `validator` as in Response."""
 
     status: int
     headers: HeaderFields
@@ -59,6 +62,8 @@ class Draft:
     fixed: HeaderFields | tuple[()] = ()
     varies: bool = False
     stands_in: bool = False
+    lasts: bool = True
+    validator: bytes = b""
 
 
 class AssetServer:
@@ -97,7 +102,8 @@ class AssetServer:
             return Draft(400, [NO_STORE])
         found: Serve | HtmlRedirect | NotFound | None = look_up(decoded, manifest.find)
         if found is None and kept is not None and (asset := self._kept_asset(decoded, kept.find)) is not None:
-            return self._serve(request, asset, is_kept=True, allow_encoded=allow_encoded)
+            draft = self._serve(request, asset, is_kept=True, allow_encoded=allow_encoded)
+            return replace(draft, lasts=False)
         stands_in = found is None and _names_file(decoded)
         if found is None:
             found = look_up_missing(decoded, manifest.find, not_found_depth=manifest.not_found_depth)
@@ -150,7 +156,7 @@ class AssetServer:
         if blob.links:  # only html has them, and kept assets are never html
             headers.append((b"link", blob.links.encode("ascii")))
         if encoding is not Encodings.NONE:
-            return Draft(200, headers, body, fixed=_content_encoding(encoding), varies=varies)
+            return Draft(200, headers, body, fixed=_content_encoding(encoding), varies=varies, validator=etag)
         if is_range_current(request.field_lines(b"if-range"), etag):
             match choose_ranges(range_lines, asset.size_bytes):
                 case None:
@@ -159,7 +165,7 @@ class AssetServer:
                     return Draft(416, [], fixed=[(b"content-range", b"bytes */%d" % asset.size_bytes)], varies=varies)
                 case parts:
                     return _partial(headers, body, parts, varies=varies)
-        return Draft(200, headers, body, fixed=[ACCEPT_RANGES], varies=varies)
+        return Draft(200, headers, body, fixed=[ACCEPT_RANGES], varies=varies, validator=etag)
 
 
 def _etag(asset: Asset, encoding: Encodings) -> bytes:
@@ -231,7 +237,8 @@ def _finish(request: AssetRequest, draft: Draft, headers: HeaderFields) -> Respo
         headers.append((VARY, b"Accept-Encoding"))  # a rule may add to Vary; without this caches would mix the forms
     if draft.status != 304:
         headers.append((b"content-length", b"%d" % len(draft.body)))
-    return Response(draft.status, headers, b"" if request.method == "HEAD" else draft.body)
+    body = b"" if request.method == "HEAD" else draft.body
+    return Response(draft.status, headers, body, lasts=draft.lasts, validator=draft.validator)
 
 
 def _is_for_files(headers: HeaderFields) -> bool:

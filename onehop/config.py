@@ -8,9 +8,11 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Final, Literal
+
+from onehop.listener_limits import Limits, parse_limits
 
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -49,6 +51,7 @@ class Config:
     url_port: int | None = None
     trusted_proxies: tuple[IpNetwork, ...] = ()
     drain_s: float = 10.0
+    limits: Limits = field(default_factory=dict)
     log_format: Literal["console", "json"] = "console"
 
 
@@ -129,6 +132,7 @@ PARSERS: Final[Mapping[str, Callable[[object], object]]] = {
     "url_port": parse_int(1, PORT_MAX),
     "trusted_proxies": parse_networks,
     "drain_s": parse_drain,
+    "limits": parse_limits,
     "log_format": parse_choice("console", "json"),
 }
 assert PARSERS.keys() == {each.name for each in fields(Config)}

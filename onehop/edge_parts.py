@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from asset_server.blobs import BlobStore
 from asset_server.server import AssetServer
@@ -13,10 +14,13 @@ from router.app import EdgeApp
 from router.data_centres import note_data_centre
 from router.differences import DifferenceLog
 from router.edge import Edge
+from router.forwarded import TrustedProxies
 from router.key_files import open_key_ring, read_key_ring, settle_pages_domain
 from router.kv.store import open_store
 from router.metrics.meter import EdgeMeter
 from router.metrics.slot import Cells
+from router.ready import ReadyAnswers
+from router.ready_door import ReadyDoor
 from router.resolve import Resolver
 from router.site_names import SiteNames
 
@@ -35,8 +39,16 @@ def prepare(config: Config) -> DataFolder:
     return folder
 
 
+@dataclass(frozen=True, slots=True)
+class OpenedEdge:
+    """`door` answers what it can by itself, `app` everything."""
+
+    app: EdgeApp
+    door: ReadyDoor
+
+
 @contextmanager
-def opened_edge(config: Config, folder: DataFolder, cells: Cells) -> Iterator[EdgeApp]:
+def opened_edge(config: Config, folder: DataFolder, cells: Cells) -> Iterator[OpenedEdge]:
     """What an edge worker serves. It counts in `cells`."""
     meter = EdgeMeter(cells)
     with open_store(folder.kv) as store:
@@ -51,4 +63,6 @@ def opened_edge(config: Config, folder: DataFolder, cells: Cells) -> Iterator[Ed
         )
         assets = AssetServer(BlobStore(folder.root), time.time)
         edge = Edge(store=store, resolver=resolver, assets=assets, meter=meter, now_ns=time.monotonic_ns)
-        yield EdgeApp(edge, trusted_proxies=config.trusted_proxies)
+        proxies = TrustedProxies(config.trusted_proxies)
+        door = ReadyDoor(edge, resolver, ReadyAnswers(), meter, proxies=proxies, now_ns=time.monotonic_ns)
+        yield OpenedEdge(EdgeApp(edge, proxies=proxies), door)

@@ -16,6 +16,7 @@ from onehop.config import Config, url_of, variable_name
 from onehop.data_folder import DataFolder, DataFolderRefused
 from onehop.edge_parts import opened_edge, prepare
 from onehop.errors import CommandFailed
+from onehop.listener_limits import with_limits
 from onehop.log_setup import configure_logs
 from onehop.processes import EXIT_START_REFUSED, Role, Supervisor
 from router.http1.limits import MIB, HttpLimits
@@ -64,9 +65,10 @@ def run_serve(config: Config, *, as_json: bool = False, on_ready: Callable[[int,
 
     def run_edge(role: str, ready: Callable[[], object]) -> None:
         api_socket.close()
-        limits = HttpLimits(connections_count_max=connections_count_max)
-        with held_slot(folder.metrics, role) as cells, opened_edge(config, folder, cells) as app:
-            serve_app(app, edge_socket, config, ready, limits=limits, meter=ListenerMeter(cells, "edge"))
+        limits = with_limits(HttpLimits(connections_count_max=connections_count_max), config.limits)
+        with held_slot(folder.metrics, role) as cells, opened_edge(config, folder, cells) as edge:
+            http = strict_protocol(limits, ListenerMeter(cells, "edge"), edge.door)
+            serve_app(edge.app, edge_socket, config, ready, http=http)
 
     def run_control_plane(role: str, ready: Callable[[], object]) -> None:
         # Imported here, after the fork: its 200 ms then pass beside the edges' start and not before it.
@@ -84,7 +86,7 @@ def run_serve(config: Config, *, as_json: bool = False, on_ready: Callable[[int,
                     connections_count_max=connections_count_max, drained_bytes_max=API_DRAINED_BYTES_MAX
                 )
                 serve_app(
-                    served.app, api_socket, config, ready, limits=limits, meter=ListenerMeter(cells, "api"),
+                    served.app, api_socket, config, ready, http=strict_protocol(limits, ListenerMeter(cells, "api")),
                     has_lifespan=True, before_drain=served.before_drain,
                 )  # fmt: skip
         except (DataFolderRefused, SecretUnusable) as error:
@@ -121,8 +123,7 @@ def serve_app(
     config: Config,
     ready: Callable[[], object],
     *,
-    limits: HttpLimits,
-    meter: ListenerMeter,
+    http: type[asyncio.Protocol],
     has_lifespan: bool = False,
     before_drain: Callable[[], object] = lambda: None,
 ) -> None:
@@ -130,7 +131,7 @@ def serve_app(
     settings = uvicorn.Config(
         app,
         loop="uvloop",
-        http=strict_protocol(limits, meter),
+        http=http,
         ws="none",
         lifespan="on" if has_lifespan else "off",
         access_log=False,

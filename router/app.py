@@ -4,32 +4,28 @@ It translates and nothing else: scope to EdgeRequest, Response to messages. Bodi
 nothing and aren't read here; the server under it drains or closes.
 """
 
-import ipaddress
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
 from asset_server.message import Response
 from router.edge import Edge, EdgeRequest
 from router.exchange import RECEIVED_NS
+from router.forwarded import TrustedProxies
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
-IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-FORWARDED_MAX: Final = 16
-"""Proxies that a request may have passed, of which we read the addresses."""
 BODY_CHUNK_BYTES: Final = 256 * 1024  # each chunk waits for the connection to drain, so a slow reader costs this much
 
 
 class EdgeApp:
-    """One edge as an ASGI app. `trusted_proxies` may say by X-Forwarded-Proto which scheme the client used."""
+    """One edge as an ASGI app."""
 
-    def __init__(self, edge: Edge, *, trusted_proxies: Sequence[IpNetwork] = ()) -> None:
+    def __init__(self, edge: Edge, *, proxies: TrustedProxies = TrustedProxies()) -> None:  # noqa: B008  # frozen
         self._edge = edge
-        self._trusted_proxies = tuple(trusted_proxies)
+        self._proxies = proxies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -44,44 +40,16 @@ class EdgeApp:
         query: bytes = scope["query_string"]
         target: bytes = scope["raw_path"]
         hosts = [value for name, value in headers if name == b"host"]
+        peer: str = scope["client"][0] if scope.get("client") else ""
         return EdgeRequest(
             method=scope["method"],
             target=target + b"?" + query if query else target,
             host=hosts[0] if len(hosts) == 1 else b"",
-            scheme=self._scheme(scope, headers),
+            scheme=self._proxies.scheme(peer, scope.get("scheme", "http"), headers),
             headers=headers,
-            client=self._client(scope, headers),
+            client=self._proxies.client(peer, headers),
             received_ns=scope.get(RECEIVED_NS) or self._edge.now_ns(),
         )
-
-    def _client(self, scope: Scope, headers: Sequence[tuple[bytes, bytes]]) -> str:
-        """The address nearest to us that isn't a trusted proxy's; each proxy has appended the one that it saw."""
-        client: str = scope["client"][0] if scope.get("client") else ""
-        if not self._is_trusted(client):
-            return client
-        forwarded = b",".join(value for name, value in headers if name == b"x-forwarded-for")
-        for part in reversed(forwarded.split(b",")[-FORWARDED_MAX:]):
-            address = part.strip().decode("latin-1")
-            if parse_address(address) is None:
-                break
-            client = address
-            if not self._is_trusted(client):
-                break
-        return client
-
-    def _is_trusted(self, client: str) -> bool:
-        if not self._trusted_proxies:
-            return False
-        peer = parse_address(client)
-        return peer is not None and any(peer in network for network in self._trusted_proxies)
-
-    def _scheme(self, scope: Scope, headers: Sequence[tuple[bytes, bytes]]) -> str:
-        scheme: str = scope.get("scheme", "http")
-        if scope.get("client") and self._is_trusted(scope["client"][0]):
-            forwarded = [value for name, value in headers if name == b"x-forwarded-proto"]
-            if forwarded in ([b"http"], [b"https"]):
-                return forwarded[0].decode("ascii")
-        return scheme
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
@@ -89,13 +57,6 @@ class EdgeApp:
             await send({"type": f"{message['type']}.complete"})
             if message["type"] == "lifespan.shutdown":
                 return
-
-
-def parse_address(text: str) -> IpAddress | None:
-    try:
-        return ipaddress.ip_address(text)
-    except ValueError:
-        return None
 
 
 async def write_response(response: Response, send: Send) -> None:

@@ -81,6 +81,14 @@ class Edge:
         self._meter.answered(found, response.status, self.now_ns() - request.received_ns)
         return response
 
+    def answer_plainly(self, route: Resolved, request: EdgeRequest) -> Response | None:
+        """What `handle` would answer under a decision that leaves nothing open, uncounted; None where it has to look
+        closer: at a target that may not be asked for, at damage, at a function."""
+        try:
+            return self._serve(route, request, parse_target(request.target))
+        except (TargetRefused, PipelineDamaged, ManifestCorrupt, BlobDamaged, RoutesJsonUnreadable, StoreError):
+            return None
+
     def _answer(self, request: EdgeRequest) -> tuple[tuple[str, str], Response]:
         """By which scheme and rule the deployment was found, and the answer."""
         found = UNFOUND
@@ -97,7 +105,7 @@ class Edge:
                 found = found_by(route)
                 response = self._serve(route, request, target)
             if fields:
-                response = replace(response, headers=[*response.headers, *fields])
+                response = replace(response, headers=[*response.headers, *fields], lasts=False)
         except HostRefused:
             response = error_pages.refused_host()
         except TargetRefused:

@@ -21,15 +21,22 @@ from uvicorn.config import Config
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 from uvicorn.server import ServerState
 
+from asset_server.mapped_file import file_of
+from router.address_counts import AddressCounts
 from router.deadline import Deadline
 from router.exchange import RECEIVED_NS, AsgiApp, Exchange, Scope, answer_server_options
+from router.file_sending import send_at_once
+from router.head_memory import HeadMemory
 from router.http1.head import RequestHead
 from router.http1.limits import HttpLimits
 from router.http1.refusal import Refused, bad_request, render_refusal
 from router.http1.request_reader import RequestReader
 from router.metrics.meter import ListenerMeter
+from router.ready_door import NO_TURN, ReadyDoor, heed_conditions
 
 RESET_AT_CLOSE: Final = struct.pack("ii", 1, 0)  # socket(7), struct linger: on, for no time
+KNOWN_AT_ONCE_MAX: Final = 64
+"""Requests answered in one go; more that came in the same segment let other connections pass first."""
 ASGI_VERSIONS: Final = {"version": "3.0", "spec_version": "2.3"}
 
 
@@ -43,8 +50,13 @@ class Phase(Enum):
     LINGERING = auto()  # the same, and the client may still be sending what nobody reads
 
 
-def strict_protocol(limits: HttpLimits, meter: ListenerMeter) -> type[asyncio.Protocol]:
-    """The class to pass to `uvicorn.Config(http=…)`; uvicorn makes one of it for each connection."""
+IDLE: Final = Phase.IDLE
+
+
+def strict_protocol(limits: HttpLimits, meter: ListenerMeter, door: ReadyDoor | None = None) -> type[asyncio.Protocol]:
+    """The class to pass to `uvicorn.Config(http=…)`; uvicorn makes one of it for each connection. With a `door`,
+    requests that it knows are answered without entering the application."""
+    addresses = AddressCounts()
 
     class LimitedProtocol(StrictProtocol):
         def __init__(
@@ -54,7 +66,7 @@ def strict_protocol(limits: HttpLimits, meter: ListenerMeter) -> type[asyncio.Pr
             app_state: dict[str, Any],
             _loop: asyncio.AbstractEventLoop | None = None,
         ) -> None:
-            super().__init__(config, server_state, app_state, limits, meter)
+            super().__init__(config, server_state, app_state, limits, meter, door, addresses)
 
     return LimitedProtocol
 
@@ -69,6 +81,8 @@ class StrictProtocol(asyncio.Protocol):
         app_state: dict[str, Any],
         limits: HttpLimits,
         meter: ListenerMeter,
+        door: ReadyDoor | None,
+        addresses: AddressCounts,
     ) -> None:
         self._app: AsgiApp = config.loaded_app
         self._root_path = config.root_path
@@ -76,17 +90,22 @@ class StrictProtocol(asyncio.Protocol):
         self._app_state = app_state
         self._limits = limits
         self._meter = meter
+        self._door = door
+        self._addresses = addresses
+        self._memory = HeadMemory(limits)
         self._loop = asyncio.get_running_loop()
         self._deadline = Deadline(self._loop, self._deadline_passed)
 
         # The connection
         self._transport: asyncio.Transport
         self._client: tuple[str, int] | None = None
-        self._server: tuple[str, int | None] | None = None
+        self._socket: socket.socket | None = None
+        self._counted_address: str | None = None
         self._scheme = "http"
         self._phase = Phase.IDLE
         self._reader = RequestReader(limits)
-        self._requests_count = 0
+        self._requests_left = limits.requests_count_max
+        self._answered_s = 0.0
         self._is_draining = False
         self._client_has_ended = False
 
@@ -99,6 +118,7 @@ class StrictProtocol(asyncio.Protocol):
         self._received_bytes_before = 0  # the window
         self._sent_bytes_before = 0
         self._lingered_bytes = 0
+        self._in_window = False
 
         # The request
         self._exchange: Exchange | None = None
@@ -110,19 +130,53 @@ class StrictProtocol(asyncio.Protocol):
         self, transport: asyncio.Transport
     ) -> None:
         self._transport = transport
-        self._server = get_local_addr(transport)
         self._client = get_remote_addr(transport)
         self._scheme = "https" if transport.get_extra_info("sslcontext") else "http"
+        self._socket = transport.get_extra_info("socket") if self._scheme == "http" else None
         self._meter.opened()
         self._server_state.connections.add(self)  # type: ignore[arg-type]  # the union lists uvicorn's own classes
-        self._deadline.set(self._limits.idle_s)
-        if len(self._server_state.connections) > self._limits.connections_count_max:
-            full = Refused(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections")
+        self._begin_idling()
+        full = self._why_full()
+        if full is not None:
             self._meter.refused(full.status)
             self.write(render_refusal(full, self.default_headers, with_body=True))
             self._close()  # without lingering, which is a luxury when connections are scarce
 
+    def _why_full(self) -> Refused | None:
+        limits = self._limits
+        if len(self._server_state.connections) > limits.connections_count_max:
+            return Refused(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections")
+        if limits.connections_per_address_max is not None and self._client is not None:
+            self._counted_address = self._client[0]
+            if self._addresses.add(self._client[0]) > limits.connections_per_address_max:
+                return Refused(HTTPStatus.TOO_MANY_REQUESTS, "too many connections from this address")
+        return None
+
     def data_received(self, data: bytes) -> None:
+        if self._phase is IDLE and self._door is not None:
+            # One request with the last header block, answered from ready bytes: the road that must be short.
+            known, door = self._memory.last, self._door
+            if known.generation == door.generation and known.keep_alive and data.endswith(known.data):
+                answer = known.find(data[: known.line_end])
+                if known.conditions and answer is not None:
+                    answer = heed_conditions(known, answer)
+                left = self._requests_left - 1
+                if (
+                    answer is not None
+                    and answer.tail is None
+                    and answer.dated_by is door.default_fields
+                    and left > 0
+                    and not self.is_write_paused
+                ):
+                    self._requests_left = left
+                    self._answered_s = door.began_s
+                    answer.is_asked = True
+                    door.answered.append(known.series + answer.status_class)
+                    self._transport.write(answer.data)
+                    return
+            data = self._answer_known(door, data)
+            if not data:
+                return
         self._received_bytes += len(data)
         if self._phase is Phase.LINGERING or self._phase is Phase.CLOSING:
             self._discard(len(data))
@@ -141,6 +195,8 @@ class StrictProtocol(asyncio.Protocol):
         self._phase = Phase.CLOSING
         self._deadline.close()
         self._meter.closed()
+        if self._counted_address is not None:
+            self._addresses.remove(self._counted_address)
         self._server_state.connections.discard(self)
         if self._exchange is not None:
             self._exchange.disconnect()
@@ -152,6 +208,8 @@ class StrictProtocol(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.is_write_paused = False
+        if self._phase is Phase.IDLE:
+            self._begin_idling()
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
 
@@ -216,7 +274,48 @@ class StrictProtocol(asyncio.Protocol):
             self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
         self._transport.abort()
 
-    # From bytes to requests
+    # From bytes to answers
+
+    def _answer_known(self, door: ReadyDoor, data: bytes) -> bytes:
+        """Answers those of the requests in `data` that the door has or makes an answer for. What it returns, from the
+        first that it hasn't on, is for the reader, which sees nothing of the others."""
+        if door.generation == NO_TURN:
+            door.begin_turn(self._server_state.default_headers, self._loop.call_soon)
+        start, at_once_left, memory = 0, KNOWN_AT_ONCE_MAX, self._memory
+        while at_once_left and start < len(data) and self._requests_left > 1 and not self.is_write_paused:
+            line_end = data.find(b"\n", start) + 1
+            found = memory.find(door, data, line_end, self._client, self._scheme) if line_end else None
+            if found is None:
+                break
+            known, end = found
+            if known.generation != door.generation:
+                door.bind(known)
+            answer = door.answer(known, data[start:line_end], target_bytes_max=self._limits.target_bytes_max)
+            if answer is None:
+                break
+            start = end
+            at_once_left -= 1
+            self._requests_left -= 1
+            door.answered.append(known.series + answer.status_class)
+            if not known.keep_alive:
+                self._write_answer(answer.closing(), answer.tail)
+                self._reader.receive(data[start:])
+                self._end()
+                return b""
+            self._write_answer(answer.data, answer.tail)
+        self._answered_s = door.began_s
+        return data[start:] if start else data
+
+    def _write_answer(self, data: bytes, tail: memoryview | None) -> None:
+        transport, connection = self._transport, self._socket
+        if tail is not None and connection is not None:
+            file = file_of(tail)
+            if file is not None and not transport.is_closing() and not transport.get_write_buffer_size():
+                data, tail = send_at_once(connection.fileno(), connection.family, data, tail, file)
+        if data:
+            transport.write(data)
+        if tail:
+            transport.write(tail)
 
     def _advance(self) -> None:
         """As far as the bytes here go; the only place that asks the reader."""
@@ -245,9 +344,12 @@ class StrictProtocol(asyncio.Protocol):
 
     def _begin_exchange(self, head: RequestHead) -> None:
         self._phase = Phase.MESSAGE
-        self._deadline.clear()
-        self._requests_count += 1
-        is_last = self._is_draining or self._requests_count >= self._limits.requests_count_max
+        if self.is_write_paused:
+            self._begin_window()  # it will wait for the answer before it, which the client may not be taking
+        else:
+            self._deadline.clear()
+        self._requests_left -= 1
+        is_last = self._is_draining or self._requests_left <= 0
         self._body_was_wanted = False
         self._exchange = Exchange(self, head, keep_alive=head.keep_alive and not is_last)
         app = answer_server_options if head.path == b"*" else self._app
@@ -260,7 +362,7 @@ class StrictProtocol(asyncio.Protocol):
             "type": "http",
             "asgi": ASGI_VERSIONS,
             "http_version": "1.1" if head.minor_version == 1 else "1.0",
-            "server": self._server,
+            "server": get_local_addr(self._transport),
             "client": self._client,
             "scheme": self._scheme,
             "root_path": self._root_path,
@@ -291,7 +393,7 @@ class StrictProtocol(asyncio.Protocol):
                 self._close()
                 return
             self._phase = Phase.IDLE
-            self._deadline.set(self._limits.idle_s)
+            self._begin_idling()
         elif self._client_has_ended:
             self._refuse(bad_request("the connection ended within a request"))
         elif self._phase is not Phase.HEAD:
@@ -355,7 +457,15 @@ class StrictProtocol(asyncio.Protocol):
 
     # Deadlines
 
+    def _begin_idling(self) -> None:
+        if self.is_write_paused:
+            self._begin_window()  # the last answer is still on its way
+            return
+        self._in_window = False
+        self._deadline.set(self._limits.idle_s)
+
     def _begin_window(self) -> None:
+        self._in_window = True
         self._received_bytes_before = self._received_bytes
         self._sent_bytes_before = self._written_bytes - self._transport.get_write_buffer_size()
         self._deadline.set(self._limits.window_s)
@@ -364,6 +474,8 @@ class StrictProtocol(asyncio.Protocol):
         unsent_bytes = self._transport.get_write_buffer_size()
         if self._phase is Phase.HEAD:
             self._refuse(Refused(HTTPStatus.REQUEST_TIMEOUT, "the request's head took too long"))
+        elif self._phase is Phase.IDLE and not self._in_window:
+            self._look_at_idling(unsent_bytes)
         elif unsent_bytes:
             sent_bytes = self._written_bytes - unsent_bytes
             if sent_bytes - self._sent_bytes_before < self._limits.window_bytes_min:
@@ -373,6 +485,16 @@ class StrictProtocol(asyncio.Protocol):
                 self._begin_window()
         elif self._phase is Phase.MESSAGE:
             self._look_at_body()
+        else:
+            self._close()
+
+    def _look_at_idling(self, unsent_bytes: int) -> None:
+        """What was answered from ready bytes has moved no deadline, and counted no bytes."""
+        left_s = self._answered_s + self._limits.idle_s - self._loop.time()
+        if left_s > 0:
+            self._deadline.set(left_s)
+        elif unsent_bytes:
+            self._begin_window()
         else:
             self._close()
 

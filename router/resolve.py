@@ -101,7 +101,8 @@ class Resolver:
         self._meter = meter
         self._cells = meter.cells
         self._feed = FeedReader(store)
-        self._look_at_s = 0.0
+        self.look_at_s = 0.0
+        self.generation = 0
         self._spellings: dict[bytes, tuple[bytes, ...]] = {}
         self._known: LRU[bytes, Resolved | ByRequest] = LRU(KNOWN_MAX, callback=self._forget_spelling)
         self._unknown: LRU[bytes, Unknown] = LRU(UNKNOWN_MAX)
@@ -116,10 +117,7 @@ class Resolver:
 
     def resolve(self, host: bytes) -> Resolved | ByRequest | Unknown:
         """Raises HostRefused, RouteDamaged, StoreError."""
-        now_s = self._now_s()
-        if now_s >= self._look_at_s:
-            self._look_at_s = now_s + LOOK_EVERY_S
-            self._follow()
+        self.follow(self._now_s())
         known: Resolved | ByRequest | None = self._known.get(host)
         if known is not None:
             self._cells[HITS] += 1
@@ -130,12 +128,25 @@ class Resolver:
             return unknown
         return self._decide(host)
 
+    def follow(self, now_s: float) -> None:
+        """Takes in what the store has changed, where the last look is LOOK_EVERY_S ago: before `look_at_s` it does
+        nothing. Each change makes a new `generation`; what was resolved in one holds until the next."""
+        if now_s >= self.look_at_s:
+            self.look_at_s = now_s + LOOK_EVERY_S
+            self._follow()
+
+    def peek(self, host: bytes) -> Resolved | ByRequest | None:
+        """The cached decision, if there is one; not counted as a request's."""
+        decision: Resolved | ByRequest | None = self._known.get(host)
+        return decision
+
     def settle(self, route: ByRequest, asked: Asked) -> Settled:
         """One request's way, where its host's decision leaves that open. Raises StoreError."""
         return self.arms.settle(route, asked, self.policy)
 
     def forget(self, host: bytes) -> None:
         """Makes the next request of this host look afresh."""
+        self.generation += 1
         known = self._known.get(host)
         if known is not None:
             self._evict(known.route_keys)
@@ -240,6 +251,7 @@ class Resolver:
             change = EVERYTHING_CHANGED  # whatever it was, nothing that is cached can be trusted
         if change is None:
             return
+        self.generation += 1
         if change.everything or change.policy:
             self._take_policy()
         if change.everything or change.keys_rotated or change.policy:

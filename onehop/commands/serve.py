@@ -29,6 +29,9 @@ def serve(
     url_port: Annotated[Setting, typer.Option(help="Port of the sites' public URLs, if not the edges' own.")] = None,
     trusted_proxies: Annotated[Setting, typer.Option(help="Networks whose X-Forwarded-Proto counts.")] = None,
     drain_s: Annotated[Setting, typer.Option(help="Seconds that requests under way get at a stop [10].")] = None,
+    limits: Annotated[
+        Setting, typer.Option(help="What clients may do, e.g. head_s=5,idle_s=30 [docs/operating.md].")
+    ] = None,
     log_format: Annotated[Setting, typer.Option(help="console or json.")] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file of settings [ONEHOP_CONFIG].")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object once everything answers.")] = False,
@@ -47,6 +50,7 @@ def serve(
         "url_port": url_port,
         "trusted_proxies": trusted_proxies,
         "drain_s": drain_s,
+        "limits": limits,
         "log_format": log_format,
     }
     raise typer.Exit(run_serve(load_config(flags, os.environ, file=config), as_json=as_json))

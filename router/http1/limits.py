@@ -21,6 +21,9 @@ class HttpLimits:
 
     connections_count_max: int = 50_000
     """Open at once in one process. To be kept below its limit of open files, or the application runs out of them."""
+    connections_per_address_max: int | None = None
+    """Of those, from one address, or one IPv6 network of 64 bits; None: no such limit. Behind a proxy all of them are
+    the proxy's."""
     requests_count_max: int = 100_000
     """On one connection. Generous: it only keeps a connection from outliving a rebalancing of the workers."""
     buffered_bytes_max: int = 64 * KIB

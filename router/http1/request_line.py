@@ -31,6 +31,7 @@ ORIGIN_LINE: Final = re.compile(
 OTHER_LINE: Final = re.compile(
     rb"(" + METHOD + rb") ([^\x00-\x20\x7f]++) HTTP/([0-9])\.([0-9])\r\n"  # method, target, major, minor
 )
+QUERY_AND_REST: Final = re.compile(QUERY + rb" HTTP/1\.1\r\n")
 ABSOLUTE_TARGET: Final = re.compile(
     rb"(?i:https?)://(?P<authority>[^/?#]*+)(?P<path>" + PATH + rb")?(?:\?(?P<query>" + QUERY + rb"))?"
 )
@@ -57,6 +58,13 @@ def parse_request_line(line: bytes, *, target_bytes_max: int) -> RequestLine:
         return parse_unusual_line(line)
     method, path, query, minor = match.groups()
     return RequestLine(method, path, query, 1 if minor == b"1" else 0)
+
+
+def without_query(line: bytes) -> bytes | None:
+    """An HTTP/1.1 line with its query left out; None where it has none, or what follows the "?" is no query. What comes
+    before isn't looked at: it is for those who know the shorter line and so whether it is a good one."""
+    before, mark, after = line.partition(b"?")
+    return before + b" HTTP/1.1\r\n" if mark and QUERY_AND_REST.fullmatch(after) is not None else None
 
 
 def refuse_long_target(line: bytes, target_bytes_max: int) -> None:

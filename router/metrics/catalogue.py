@@ -41,6 +41,7 @@ class Refusal(StrEnum):
     STALLED = "stalled"
     UNSUPPORTED = "unsupported"
     CONNECTIONS_FULL = "connections full"
+    ADDRESS_FULL = "address full"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +131,9 @@ DAMAGED_ANSWERS: Final = Metric(
     Kind.COUNTER,
     "Requests answered 500 because a route, manifest, blob or the store is damaged.",
 )
+READY_HITS: Final = Metric(
+    "onehop_ready_hits_total", Kind.COUNTER, "Requests answered with a head and body that were kept ready."
+)
 CONNECTIONS_OPENED: Final = Metric(
     "onehop_connections_opened_total", Kind.COUNTER, "Connections accepted.", (Label("listener", LISTENERS),)
 )
@@ -150,6 +154,10 @@ DECISIONS_CACHED: Final = Metric("onehop_decisions_cached", Kind.GAUGE, "Decisio
 UNKNOWN_CACHED: Final = Metric("onehop_unknown_cached", Kind.GAUGE, "Unknown hosts in their cache.")
 TABLE_CACHE_BYTES: Final = Metric("onehop_table_cache_bytes", Kind.GAUGE, "Routing tables kept, as bytes.")
 TABLE_CACHE_FILTERS: Final = Metric("onehop_table_cache_filters", Kind.GAUGE, "Filters kept compiled.")
+READY_ANSWERS: Final = Metric("onehop_ready_answers", Kind.GAUGE, "Answers kept ready.")
+READY_BYTES: Final = Metric(
+    "onehop_ready_bytes", Kind.GAUGE, "What the answers kept ready count for; a mapped body counts as 1 MiB."
+)
 FEED_SEQ: Final = Metric("onehop_feed_seq", Kind.GAUGE, "The last entry of the change feed that the process has read.")
 
 COUNTED: Final = (
@@ -171,6 +179,7 @@ COUNTED: Final = (
     SHADOWS,
     SHADOW_DIFFERENCES,
     DAMAGED_ANSWERS,
+    READY_HITS,
     CONNECTIONS_OPENED,
     REFUSALS,
     FAILURES,
@@ -179,6 +188,8 @@ COUNTED: Final = (
     UNKNOWN_CACHED,
     TABLE_CACHE_BYTES,
     TABLE_CACHE_FILTERS,
+    READY_ANSWERS,
+    READY_BYTES,
     FEED_SEQ,
 )
 """What processes count in cells, in the order of the cells."""

@@ -5,6 +5,7 @@ one of its own.
 """
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
 
@@ -22,6 +23,7 @@ from router.metrics.catalogue import (
     RESOLVE_SECONDS,
     RULES,
     SCHEMES,
+    STATUS_CLASSES,
     Metric,
     Refusal,
     cell,
@@ -37,13 +39,14 @@ REFUSAL_OF: Final = {
     HTTPStatus.REQUEST_URI_TOO_LONG: Refusal.TARGET_TOO_LONG,
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: Refusal.HEADERS_TOO_LARGE,
     HTTPStatus.SERVICE_UNAVAILABLE: Refusal.CONNECTIONS_FULL,
+    HTTPStatus.TOO_MANY_REQUESTS: Refusal.ADDRESS_FULL,
 }
 
 
 class EdgeMeter:
     """One edge's counts. `cells` are for single counters: `meter.cells[DAMAGED] += 1`."""
 
-    __slots__ = ("_request_buckets", "_requests", "_resolve_buckets", "cells")
+    __slots__ = ("_bucket_of_series", "_request_buckets", "_requests", "_resolve_buckets", "cells")
 
     def __init__(self, cells: Cells) -> None:
         self.cells = cells
@@ -53,6 +56,11 @@ class EdgeMeter:
             for found in [(scheme, rule) for scheme in SCHEMES for rule in RULES] + [UNFOUND]
         }
         self._request_buckets = {scheme: cell(REQUEST_SECONDS, scheme) for scheme in (*SCHEMES, NO_SCHEME)}
+        self._bucket_of_series = {
+            first + status_class: self._request_buckets[scheme]
+            for (scheme, _), first in self._requests.items()
+            for status_class in range(STATUS_CLASS_FIRST, STATUS_CLASS_FIRST + len(STATUS_CLASSES))
+        }
         self._resolve_buckets: dict[str, int] = {scheme: cell(RESOLVE_SECONDS, scheme) for scheme in SCHEMES}
 
     def answered(self, found: tuple[str, str], status: int, elapsed_ns: int) -> None:
@@ -62,6 +70,22 @@ class EdgeMeter:
         first = self._request_buckets[found[0]]
         cells[first + bisect_left(BOUNDS_NS, elapsed_ns)] += 1
         cells[first + BUCKETS_COUNT] += elapsed_ns
+
+    def series(self, found: tuple[str, str]) -> int:
+        """To which a status class (2 for 200) is added to name where such answers are counted."""
+        return self._requests[found]
+
+    def answered_together(self, series: Sequence[int], elapsed_ns: int) -> None:
+        """Answers that were made in one go, one for each of `series`; they share the time equally."""
+        cells = self.cells
+        each_ns = elapsed_ns // len(series)
+        bucket = bisect_left(BOUNDS_NS, each_ns)
+        for one in set(series):
+            count = series.count(one)
+            cells[one] += count
+            first = self._bucket_of_series[one]
+            cells[first + bucket] += count
+            cells[first + BUCKETS_COUNT] += count * each_ns
 
     def resolved(self, scheme: str, elapsed_ns: int) -> None:
         cells = self.cells

@@ -15,6 +15,7 @@ from router.http1.limits import HttpLimits
 from router.metrics.meter import ListenerMeter
 from router.metrics.slot import Cells, unshared_cells
 from router.protocol import strict_protocol
+from router.ready_door import ReadyDoor
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -194,13 +195,19 @@ class ReadyServer(uvicorn.Server):
 
 
 @contextmanager
-def listening(limits: HttpLimits = HttpLimits()) -> Iterator[Listener]:  # noqa: B008  # frozen
+def listening(
+    limits: HttpLimits = HttpLimits(),  # noqa: B008  # frozen
+    *,
+    app: Any = None,
+    door: ReadyDoor | None = None,
+) -> Iterator[Listener]:
+    """With an Echo, unless there is an `app`."""
     echo, ready, cells = Echo(), threading.Event(), unshared_cells()
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
         settings = uvicorn.Config(
-            echo,
+            app if app is not None else echo,
             loop="uvloop",
-            http=strict_protocol(limits, ListenerMeter(cells, "edge")),
+            http=strict_protocol(limits, ListenerMeter(cells, "edge"), door),
             ws="none",
             lifespan="off",
             log_config=None,

@@ -1,14 +1,17 @@
 """What becomes of a connection: order, reuse, bodies nobody reads, expectations, ends of every kind."""
 
 import json
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 
 from router.http1.limits import HttpLimits
+from router.metrics.catalogue import REFUSALS
+from router.metrics.reading import Reading
 from tests.hardening.listener import Listener, listening, split_answers
 
 GET = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"
+TRIES_MAX = 500
 LAST = b"GET /last HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n"
 
 
@@ -201,3 +204,23 @@ def test_a_worker_that_ends_closes_idle_connections_and_answers_the_others() -> 
         asking.send(GET[20:])
         answer = asking.read_answer()
         assert (answer.status, answer.headers["connection"]) == (200, "close")
+
+
+def test_connections_of_one_address_are_limited_where_that_is_asked_for() -> None:
+    with listening(HttpLimits(connections_per_address_max=2)) as listener:
+        with listener.connect() as first, listener.connect() as second:
+            for client in (first, second):
+                client.send(GET)
+                assert client.read_answer().status == 200
+            with listener.connect() as third:
+                (answer,) = split_answers(third.read_to_end())
+                assert (answer.status, answer.headers["connection"]) == (429, "close")
+            assert Reading(tuple(listener.cells)).count(REFUSALS, reason="address full") == 1
+        assert any(is_answered(listener) for _ in range(TRIES_MAX)), "when they are gone there is room again"
+
+
+def is_answered(listener: Listener) -> bool:
+    with listener.connect() as client, suppress(ConnectionError):
+        client.send(GET)
+        return client.read_answer().status == 200
+    return False

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from asset_server.blobs import BlobStore, Upload, asset_key, extension_of
 from asset_server.content_type import content_type_of
-from asset_server.manifest import encode_manifest, manifest_id
+from asset_server.header_rules import HeaderRules
+from asset_server.manifest import Asset, encode_manifest, manifest_id
 from asset_server.message import Response
+from asset_server.redirects import RedirectRules
 from asset_server.server import AssetServer
 from router.edge import Edge, EdgeRequest
 from router.hashed import delete_route, put_route
@@ -52,21 +54,39 @@ class BuiltEdge:
         *,
         is_preview: bool = False,
         function_routes: bytes | None = None,
-        redirects: bytes = b"",
         site_no: int = 1,
+        redirects: str = "",
+        headers: str = "",
+        kept: Mapping[str, Asset] | None = None,
     ) -> Pipeline:
+        encoded = encode_manifest(
+            self.assets(files, site_no=site_no),
+            redirects=RedirectRules.parse(redirects)[0].encode() if redirects else b"",
+            headers=HeaderRules.parse(headers)[0].encode() if headers else b"",
+            function_routes=function_routes or b"",
+        )
+        kept_encoded = encode_manifest(kept) if kept is not None else None
+        pipeline = Pipeline(
+            site_no,
+            manifest_id(encoded),
+            function="F" * 22 if function_routes is not None else None,
+            kept=manifest_id(kept_encoded) if kept_encoded is not None else None,
+            is_preview=is_preview,
+        )
+        with self.store.write() as transaction:
+            transaction.put(Database.MANIFESTS, pipeline.manifest.encode(), encoded)
+            if kept_encoded is not None and pipeline.kept is not None:
+                transaction.put(Database.MANIFESTS, pipeline.kept.encode(), kept_encoded)
+            put_route(transaction, self.keys, Hostname.parse(host.encode()), pipeline)
+        return pipeline
+
+    def assets(self, files: Mapping[str, bytes], *, site_no: int = 1) -> dict[str, Asset]:
         keys = {path: asset_key(content, extension_of(path)) for path, content in files.items()}
         uploads = [Upload(keys[path], content, content_type_of(path)) for path, content in files.items()]
         self.blobs.put_many(uploads, scope=str(site_no))
         claim = self.blobs.claim(keys.items(), scope=str(site_no))
         assert not claim.refusals
-        encoded = encode_manifest(claim.assets, redirects=redirects, function_routes=function_routes or b"")
-        function = "F" * 22 if function_routes is not None else None
-        pipeline = Pipeline(site_no, manifest_id(encoded), function=function, is_preview=is_preview)
-        with self.store.write() as transaction:
-            transaction.put(Database.MANIFESTS, pipeline.manifest.encode(), encoded)
-            put_route(transaction, self.keys, Hostname.parse(host.encode()), pipeline)
-        return pipeline
+        return claim.assets
 
     def another_process(self) -> "BuiltEdge":
         """An edge over the same folder that has proven and cached nothing yet."""

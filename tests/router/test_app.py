@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from asset_server.redirects import RedirectRules
 from router.app import EdgeApp
+from router.forwarded import TrustedProxies
 from tests.router.edge_builder import BuiltEdge, built_edge
 
 HOST = "a.pages.test"
 TRUSTED = [ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8")]
-REDIRECTS = RedirectRules.parse(f"/there https://{HOST}/here")[0].encode()
+REDIRECTS = f"/there https://{HOST}/here"
 """A path of the same origin for who came by https, another origin for who came by http."""
 
 
@@ -47,7 +47,7 @@ async def ask(
         "type": "http", "method": "GET", "raw_path": path, "query_string": query, "scheme": "http", "headers": fields,
         "client": None if peer is None else (peer, 4711),
     }  # fmt: skip
-    await EdgeApp(site.edge, trusted_proxies=trusted)(scope, receive, send)
+    await EdgeApp(site.edge, proxies=TrustedProxies(tuple(trusted)))(scope, receive, send)
     return sent[0]["status"], dict(sent[0]["headers"]), [message["body"] for message in sent[1:]]
 
 

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from router.app import FORWARDED_MAX, EdgeApp
-from router.edge import Edge
+from router.forwarded import FORWARDED_MAX, TrustedProxies
 
 PROXIES = [ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8")]
 
@@ -14,9 +13,8 @@ PROXIES = [ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8")]
 def client(
     peer: str, *forwarded: str, proxies: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network] = PROXIES
 ) -> str:
-    app = EdgeApp(Edge.__new__(Edge), trusted_proxies=proxies)
     headers = [(b"x-forwarded-for", value.encode()) for value in forwarded]
-    return app._client({"client": (peer, 1) if peer else None}, headers)
+    return TrustedProxies(tuple(proxies)).client(peer, headers)
 
 
 @pytest.mark.parametrize(

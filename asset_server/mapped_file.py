@@ -1,0 +1,35 @@
+"""A blob's file in memory, which knows the file: a body in it can also be sent without passing through this process."""
+
+import mmap
+import os
+from typing import Self
+
+
+class MappedFile(mmap.mmap):
+    """Read-only, the whole file. `descriptor` is its own and lives as long; `body_at` and `body_bytes` say where in the
+    file the body lies that the map was made for."""
+
+    descriptor: int
+    body_at: int
+    body_bytes: int
+
+    @classmethod
+    def of(cls, descriptor: int, *, body_at: int, body_bytes: int) -> Self:
+        """`descriptor` stays the caller's to close."""
+        mapped = cls(descriptor, 0, access=mmap.ACCESS_READ)
+        mapped.descriptor, mapped.body_at, mapped.body_bytes = os.dup(descriptor), body_at, body_bytes
+        return mapped
+
+    @property
+    def body(self) -> memoryview:
+        return memoryview(self)[self.body_at : self.body_at + self.body_bytes]
+
+    def __del__(self) -> None:
+        if hasattr(self, "descriptor"):
+            os.close(self.descriptor)
+
+
+def file_of(body: memoryview) -> MappedFile | None:
+    """The file that holds `body`, if it is all of a mapped one's: of a part nobody knows where it begins."""
+    mapped = body.obj
+    return mapped if isinstance(mapped, MappedFile) and len(body) == mapped.body_bytes else None
