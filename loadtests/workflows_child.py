@@ -1,10 +1,10 @@
-"""One round of `loadtests.workflows` for one engine, in a process of its own: DBOS keeps one instance of itself for each
-process, and neither engine should find the other's threads.
+"""One round of `loadtests.workflows` for one engine, in a process of its own: DBOS keeps one instance of itself for
+each process, and neither engine should find the other's threads.
 
-Both do the same: async steps that return a number, on uvloop, in one process, from a warm start. Both get SQLite in WAL
-mode with `synchronous=FULL`, so that both sync each commit. That is to DBOS's advantage: by itself it takes SQLite as it
-comes, with a rollback journal, which syncs more often for each commit (`dbos-as-it-comes` measures that). Its async form
-is measured because it is the faster one of its two.
+Both do the same: async steps that return a number, on uvloop, in one process, from a warm start. Both get SQLite in
+WAL mode with `synchronous=FULL`, so that both sync each commit. That is to DBOS's advantage: by itself it takes SQLite
+as it comes, with a rollback journal, which syncs more often for each commit (`dbos-as-it-comes` measures that). Its
+async form is measured because it is the faster one of its two.
 """
 
 import argparse
