@@ -1,4 +1,4 @@
-"""The example that introduced the model, in Python: a step uses what another returned; a sleep; a step that fails twice.
+"""The example that introduced the model, in Python: steps that use earlier results, a sleep, a step that fails twice.
 
     python -m examples.workflows.first_steps
 
