@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-LOAD_TESTS = ("deploy", "guessing", "live", "migration", "pages", "peers", "scale", "storage", "ttfb")
+LOAD_TESTS = ("deploy", "guessing", "live", "migration", "pages", "peers", "scale", "storage", "ttfb", "workflows")
 
 if __name__ == "__main__":
     sys.exit(

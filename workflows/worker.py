@@ -412,10 +412,11 @@ class Worker:
 
     def _is_idle_still(self, lifetime: Lifetime) -> None:
         self._idle_timers.pop(lifetime.instance.seq, None)
-        due = lifetime.idle_until_ms
-        if due is None or lifetime.pause_asked_on is not None:
+        due_ms = lifetime.idle_until_ms
+        if due_ms is None or lifetime.pause_asked_on is not None or lifetime.instance.seq in self._ending:
             return
-        self._once(lifetime, self._hibernate)
+        lifetime.close()  # at once: before the task below begins, a timer of this very moment could let it go on
+        self._once(lifetime, lambda one: self._hibernate(one, due_ms))
 
     def _hurry_idle(self) -> None:
         for lifetime in self.lifetimes.values():
@@ -444,12 +445,10 @@ class Worker:
 
         self._spawn(do())
 
-    async def _hibernate(self, lifetime: Lifetime) -> None:
-        due = lifetime.idle_until_ms
-        assert due is not None
+    async def _hibernate(self, lifetime: Lifetime, due_ms: int) -> None:
         await lifetime.end()
         instance, size = lifetime.instance, lifetime.state_bytes
-        await self.writer.submit(lambda tx: leases.hibernate(tx, instance, due, size), leased=True)
+        await self.writer.submit(lambda tx: leases.hibernate(tx, instance, due_ms, size), leased=True)
         self._drop(lifetime)
 
     # ---- commands

@@ -12,6 +12,7 @@ from workflows import (
     LifetimeEnded,
     NonDeterminismError,
     SyncWorkflowStep,
+    Timing,
     Workflow,
     WorkflowError,
     WorkflowEvent,
@@ -533,3 +534,18 @@ async def test_vector_of_statuses_and_defaults(open_engine_here: OpenEngine) -> 
     assert len(seen) == 2
     with pytest.raises(WorkflowError, match="already_exists"):
         await engine.create(workflow, id="one")
+
+
+async def test_an_instance_whose_sleep_ends_as_it_would_leave_memory_goes_on(
+    open_engine_here: OpenEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def body(event: WorkflowEvent, step: Any) -> str:
+        await step.sleep("as long as an idle instance stays", Timing().grace_ms)
+        return str(await step.do("after it", lambda: "done"))
+
+    workflow = flow(body)
+    engine = await open_engine_here(workflow)
+    handle = await engine.create(workflow, id="one")
+    await engine.advance("1 minute")
+    assert await handle.result() == "done"
+    assert [record.message for record in caplog.records] == []

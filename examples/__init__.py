@@ -1,0 +1,1 @@
+"""Small programs to read, run and begin from."""
