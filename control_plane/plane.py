@@ -21,8 +21,8 @@ from control_plane.request_bodies import BodyBudget
 from control_plane.secret_files import read_or_make_key
 from control_plane.tokens import TokenDesk
 from control_plane.upload_token import UploadTokens
-from control_plane.variables import VariableSeal
 from functions.bundle import BundleStore
+from functions.variable_seal import VariableSeal
 from router.hashing import KeyRing
 from router.kv.store import Store, Transaction
 from router.site_names import SiteNames

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 OWN_NAMES: Final = frozenset(
-    {"kv", "blobs", "uploads", "bundles", "secrets", "control.lock", "blobs.lock", "lost+found"}
+    {"kv", "blobs", "uploads", "bundles", "functions", "secrets", "control.lock", "blobs.lock", "lost+found"}
 )
 
 
@@ -38,6 +38,19 @@ class DataFolder:
     @property
     def bundles(self) -> Path:
         return self.root / "bundles"
+
+    @property
+    def functions(self) -> Path:
+        """What functions themselves write, and the workerd that npm installed."""
+        return self.root / "functions"
+
+    @property
+    def key_values(self) -> Path:
+        return self.functions / "key-values.sqlite"
+
+    @property
+    def events(self) -> Path:
+        return self.functions / "events.sqlite"
 
     @property
     def secrets(self) -> Path:

@@ -8,6 +8,7 @@ from asset_server.blobs import BlobStore
 from asset_server.server import AssetServer
 from onehop.config import Config
 from onehop.data_folder import DataFolder
+from onehop.function_parts import opened_functions
 from router.app import EdgeApp
 from router.edge import Edge
 from router.key_files import open_key_ring, read_key_ring, settle_pages_domain
@@ -38,4 +39,6 @@ def opened_edge(config: Config, folder: DataFolder) -> Iterator[EdgeApp]:
             now_s=time.monotonic,
         )
         assets = AssetServer(BlobStore(folder.root), time.time)
-        yield EdgeApp(Edge(store=store, resolver=resolver, assets=assets), trusted_proxies=config.trusted_proxies)
+        edge = Edge(store=store, resolver=resolver, assets=assets)
+        with opened_functions(config, folder, edge) as functions:
+            yield EdgeApp(edge, trusted_proxies=config.trusted_proxies, functions=functions)

@@ -8,7 +8,7 @@ import resource
 import socket
 import sys
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import uvicorn
 
@@ -57,7 +57,8 @@ def run_serve(config: Config, *, as_json: bool = False, on_ready: Callable[[int,
     def run_edge(ready: Callable[[], object]) -> None:
         api_socket.close()
         with opened_edge(config, folder) as app:
-            serve_app(app, edge_socket, config, ready, limits=HttpLimits(connections_count_max=connections_count_max))
+            limits = HttpLimits(connections_count_max=connections_count_max)
+            serve_app(app, edge_socket, config, ready, limits=limits, lifespan="on")
 
     def run_control_plane(ready: Callable[[], object]) -> None:
         # Imported here, after the fork: its 200 ms then pass beside the edges' start and not before it.
@@ -97,7 +98,13 @@ def raise_open_files_limit() -> int:
 
 
 def serve_app(
-    app: Any, listener: socket.socket, config: Config, ready: Callable[[], object], *, limits: HttpLimits
+    app: Any,
+    listener: socket.socket,
+    config: Config,
+    ready: Callable[[], object],
+    *,
+    limits: HttpLimits,
+    lifespan: Literal["on", "off"] = "off",
 ) -> None:
     """One process's event loop, until SIGTERM has been honoured."""
     settings = uvicorn.Config(
@@ -105,7 +112,7 @@ def serve_app(
         loop="uvloop",
         http=strict_protocol(limits),
         ws="none",
-        lifespan="off",
+        lifespan=lifespan,
         access_log=False,
         log_config=None,
         server_header=False,

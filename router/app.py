@@ -1,15 +1,19 @@
 """Door 2: the edge's handler as an ASGI application, for uvicorn, any other ASGI server, and tests.
 
-It translates and nothing else: scope to EdgeRequest, Response to messages. Bodies of requests that reach assets mean
-nothing and aren't read here; the server under it drains or closes.
+It translates: scope to EdgeRequest, Response to messages. Where the edge says that a function comes first, the
+request goes on to the function stage, which streams. Bodies of requests that reach assets mean nothing and aren't
+read here; the server under it drains or closes.
 """
 
 import ipaddress
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from asset_server.message import Response
-from router.edge import Edge, EdgeRequest
+from router import error_pages
+from router.client_address import client_address
+from router.edge import Edge, EdgeRequest, FunctionFirst
+from router.function_request import FunctionRequest
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -20,12 +24,26 @@ IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 BODY_CHUNK_BYTES: Final = 256 * 1024  # each chunk waits for the connection to drain, so a slow reader costs this much
 
 
+class Functions(Protocol):
+    """What runs functions beside this edge."""
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+    async def answer(
+        self, request: FunctionRequest, receive: Receive, send: Send, from_assets: Callable[[], Response]
+    ) -> int | Response:
+        """The status of what was sent, or an answer that is still to be sent."""
+
+
 class EdgeApp:
     """One edge as an ASGI app. `trusted_proxies` may say by X-Forwarded-Proto which scheme the client used."""
 
-    def __init__(self, edge: Edge, *, trusted_proxies: Sequence[IpNetwork] = ()) -> None:
+    def __init__(
+        self, edge: Edge, *, trusted_proxies: Sequence[IpNetwork] = (), functions: Functions | None = None
+    ) -> None:
         self._edge = edge
         self._trusted_proxies = tuple(trusted_proxies)
+        self._functions = functions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -33,7 +51,32 @@ class EdgeApp:
             return
         if scope["type"] != "http":
             raise RuntimeError(f"the edge answers HTTP, not {scope['type']!r}")
-        await write_response(self._edge.handle(self._edge_request(scope)), send)
+        request = self._edge_request(scope)
+        answer = self._edge.handle(request)
+        if isinstance(answer, FunctionFirst):
+            await self._ask_function(answer, request, scope, receive, send)
+        else:
+            await write_response(answer, send)
+
+    async def _ask_function(
+        self, first: FunctionFirst, request: EdgeRequest, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        if self._functions is None:
+            await write_response(self._edge.finish(error_pages.functions_absent(), request.method), send)
+            return
+        asked = FunctionRequest.of(
+            first,
+            request,
+            client_address=client_address(scope.get("client"), request.headers, self._trusted_proxies),
+            may_upgrade=bool(scope.get("extensions")),
+        )
+        answer = await self._functions.answer(
+            asked, receive, send, lambda: self._edge.answer_from_assets(first.pipeline, request)
+        )
+        if isinstance(answer, Response):
+            await write_response(self._edge.finish(answer, request.method), send)
+        else:
+            self._edge.answers_by_status[answer] += 1
 
     def _edge_request(self, scope: Scope) -> EdgeRequest:
         headers: list[tuple[bytes, bytes]] = list(scope["headers"])
@@ -61,6 +104,8 @@ class EdgeApp:
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
             message = await receive()
+            if self._functions is not None:
+                await (self._functions.start() if message["type"] == "lifespan.startup" else self._functions.stop())
             await send({"type": f"{message['type']}.complete"})
             if message["type"] == "lifespan.shutdown":
                 return

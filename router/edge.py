@@ -1,4 +1,4 @@
-"""The request handler: a request in, a response out. No socket, no ASGI type, no wait.
+"""The request handler: a request in, a response out, or the word that a function is to be asked. No socket, no wait.
 
 Host → pipeline (resolve), pipeline → function or assets, assets → answer. What is damaged becomes that one request's
 500, is counted, and is logged once for each damaged thing; other sites are served on.
@@ -19,10 +19,11 @@ from asset_server.url import Target, TargetRefused, parse_target
 from functions.routes_json import RoutesJson, RoutesJsonUnreadable
 from router import error_pages
 from router.event_log import event_log
-from router.hostname import HostRefused
+from router.hostname import Hostname, HostRefused
 from router.kv.errors import StoreError
 from router.kv.schema import Database
 from router.kv.store import Snapshot, Store
+from router.pipeline import Pipeline
 from router.resolve import Resolved, Resolver, RouteDamaged, Unknown
 
 PROVEN_MANIFESTS_MAX: Final = 65_536
@@ -45,6 +46,14 @@ class EdgeRequest:
     headers: Sequence[tuple[bytes, bytes]]
 
 
+@dataclass(frozen=True, slots=True)
+class FunctionFirst:
+    """Not an answer: the deployment's function has the first word, and whoever holds the connection asks it."""
+
+    pipeline: Pipeline
+    target: Target
+
+
 class PipelineDamaged(Exception):
     """Something that a pipeline needs is missing or isn't what its id says."""
 
@@ -62,14 +71,34 @@ class Edge:
         self.answers_by_status: Counter[int] = Counter()
         self.damage_count = 0
 
-    def handle(self, request: EdgeRequest) -> Response:
-        response = self._answer(request)
-        if request.method == "HEAD" and response.body:
+    def handle(self, request: EdgeRequest) -> Response | FunctionFirst:
+        answer = self._answer(request)
+        return answer if isinstance(answer, FunctionFirst) else self._finished(answer, request.method)
+
+    def finish(self, response: Response, method: str) -> Response:
+        """An answer in a function's place, counted as `handle` counts its own."""
+        return self._finished(response, method)
+
+    def answer_from_assets(self, pipeline: Pipeline, request: EdgeRequest) -> Response:
+        """What a function gets of its own deployment's assets; any Host will do."""
+        try:
+            target = parse_target(request.target)
+            with self._store.read() as snapshot:
+                manifest = self._manifest(snapshot, pipeline.manifest)
+                return self._from_assets(snapshot, pipeline, manifest, request, target, hostname_in(request.host))
+        except TargetRefused:
+            return error_pages.refused_target()
+        except (PipelineDamaged, ManifestCorrupt, BlobDamaged, StoreError) as error:
+            self._note_damage(request.host, error)
+            return error_pages.damaged_deployment()
+
+    def _finished(self, response: Response, method: str) -> Response:
+        if method == "HEAD" and response.body:
             response = replace(response, body=b"")
         self.answers_by_status[response.status] += 1
         return response
 
-    def _answer(self, request: EdgeRequest) -> Response:
+    def _answer(self, request: EdgeRequest) -> Response | FunctionFirst:
         try:
             target = parse_target(request.target)
             route = self._resolver.resolve(request.host)
@@ -92,23 +121,34 @@ class Edge:
             self._note_damage(request.host, error)
             return error_pages.damaged_deployment()
 
-    def _serve(self, route: Resolved, request: EdgeRequest, target: Target) -> Response:
+    def _serve(self, route: Resolved, request: EdgeRequest, target: Target) -> Response | FunctionFirst:
         pipeline = route.pipeline
         with self._store.read() as snapshot:
             manifest = self._manifest(snapshot, pipeline.manifest)
             if pipeline.function is not None and self._runs_function(pipeline.manifest, manifest, target.path):
-                return error_pages.functions_absent()
-            kept = self._manifest(snapshot, pipeline.kept) if pipeline.kept is not None else None
-            asset_request = AssetRequest(
-                method=request.method,
-                path=target.path,
-                query=target.query,
-                origin=f"{request.scheme}://{request.host.decode('ascii').lower()}",
-                hostname=route.hostname.name,
-                is_preview=pipeline.is_preview,
-                headers=request.headers,
-            )
-            return self._assets.answer(asset_request, manifest, pipeline.manifest, kept)
+                return FunctionFirst(pipeline, target)
+            return self._from_assets(snapshot, pipeline, manifest, request, target, route.hostname.name)
+
+    def _from_assets(
+        self,
+        snapshot: Snapshot,
+        pipeline: Pipeline,
+        manifest: Manifest,
+        request: EdgeRequest,
+        target: Target,
+        name: str,
+    ) -> Response:
+        kept = self._manifest(snapshot, pipeline.kept) if pipeline.kept is not None else None
+        asset_request = AssetRequest(
+            method=request.method,
+            path=target.path,
+            query=target.query,
+            origin=f"{request.scheme}://{request.host.decode('ascii').lower()}",
+            hostname=name,
+            is_preview=pipeline.is_preview,
+            headers=request.headers,
+        )
+        return self._assets.answer(asset_request, manifest, pipeline.manifest, kept)
 
     def _manifest(self, snapshot: Snapshot, content_id: str) -> Manifest:
         """The manifest in place, in the snapshot's pages; its bytes are proven against its id once a process."""
@@ -139,3 +179,11 @@ class Edge:
                 what=what,
                 cure="run 'onehop check' to see what else is damaged and how to mend it",
             )
+
+
+def hostname_in(authority: bytes) -> str:
+    """The normal form of a Host that a function made up, as far as it has one."""
+    try:
+        return Hostname.parse(authority).name
+    except HostRefused:
+        return authority.decode("latin-1").lower()

@@ -11,16 +11,30 @@ from http import HTTPStatus
 from typing import Any, Final, Protocol
 
 from router.event_log import event_log
-from router.http1.answer_head import AnswerHead, AnswerInvalid, AnswerTerms, BodyFraming, render_answer_head
+from router.http1.answer_head import (
+    AnswerHead,
+    AnswerInvalid,
+    AnswerTerms,
+    BodyFraming,
+    render_answer_head,
+    render_upgrade_head,
+)
 from router.http1.head import RequestHead
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 AsgiApp = Callable[[Scope, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
 
+UPGRADE: Final = "onehop.upgrade"
+"""An ASGI extension of ours: a message of this type, sent in place of a response's start, answers 101 with its headers.
+From then on the bodies of messages are the bytes of the other protocol, both ways, until the application's last."""
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 FAILURE_BODY: Final = b"500 Internal Server Error\n"
 FAILURE_FIELDS: Final = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")]
+
+
+class AnswerBrokenOff(Exception):
+    """Raised by an application that can't go on with an answer that it has begun, for reasons that aren't its own."""
 
 
 class Connection(Protocol):
@@ -40,6 +54,9 @@ class Connection(Protocol):
 
     def may_keep_alive(self) -> bool:
         """Whether another request can follow, as far as the rest of this one's body goes."""
+
+    def begin_tunnel(self) -> bytes:
+        """What comes from now on is fed as it comes. Returns what was there already."""
 
     def answered(self, *, keep_alive: bool) -> None: ...
     def abort(self) -> None: ...
@@ -100,6 +117,8 @@ class Exchange:
             await app(scope, self.receive, self.send)
             if self._is_connected and not self.is_answered:
                 event_log().error("request.unanswered", method=self._head.method)
+        except AnswerBrokenOff:
+            pass  # torn off below
         except Exception:  # noqa: BLE001  # the root of a task: whatever the application raised, the client gets a 500
             event_log().error("request.failed", method=self._head.method, exc_info=True)
         finally:
@@ -126,6 +145,8 @@ class Exchange:
         kind = message["type"]
         if kind == "http.response.start" and self._start is None:
             self._start = message
+        elif kind == UPGRADE and self._start is None:
+            self._begin_tunnel(message)
         elif kind == "http.response.body" and self._start is not None and not self.is_answered:
             self._write_body(message.get("body", b""), is_last=not message.get("more_body", False))
         else:
@@ -169,6 +190,13 @@ class Exchange:
             self._connection.write(body)
         if is_last:
             self._finish(keep_alive=answer.keep_alive and self.keep_alive)
+
+    def _begin_tunnel(self, message: Message) -> None:
+        self._start = message
+        self._answer = render_upgrade_head([*self._connection.default_headers, *message["headers"]])
+        self._connection.write(self._answer.data)
+        self._body_is_complete = self._body_was_delivered = False
+        self.feed(self._connection.begin_tunnel(), is_last=False)
 
     def _begin_answer(self, body: bytes | memoryview, *, is_last: bool) -> AnswerHead:
         assert self._start is not None

@@ -1,0 +1,375 @@
+"""The workerd processes of one edge worker: started, watched, replaced, and which bundle's requests go to which.
+
+    bundle → lease → WorkerdProcess … → released;  a watch task looks after every process while there are any
+
+There is one main process for all bundles. It is replaced when it ends by itself, when it hangs (a heartbeat isn't
+answered while it burns processor time), and when it grows: past the soft bound a new one takes over and the old one
+is drained, past the hard one it is killed. Bundles that were under way in a process that we lost by their doing are
+put on probation (probation.py): they run in cells, processes for one bundle each, or rest.
+"""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from functions.probation import Probation
+from functions.workerd_process import RunFolder, WorkerdProcess, WorkerdUnusable, start_workerd
+
+WATCH_EVERY_S: Final = 0.2
+HANG_CPU_S: Final = 1.8
+"""Of processor time since an unanswered heartbeat: a process that is only starved of it isn't hung."""
+HANG_S_MAX: Final = 20.0
+SENT_SLACK_S: Final = 0.1
+RECENT_S: Final = 10.0
+RESTART_S: Final = 0.05
+RESTART_S_MAX: Final = 5.0
+CELLS_MAX: Final = 4
+CELL_WAIT_S: Final = 5.0
+CELL_IDLE_S: Final = 30.0
+DRAIN_S: Final = 30.0
+REQUESTS_OF_A_BUNDLE_MAX: Final = 512
+MIB: Final = 1024 * 1024
+OURS_ALONE: Final = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+"""Signals by which somebody else ended the process: no bundle's doing."""
+
+
+class FunctionUnavailable(Exception):
+    """No process runs this bundle now. `status` is the answer's, `reason` is for people."""
+
+    def __init__(self, status: int, reason: str, *, retry_after_s: int) -> None:
+        super().__init__(reason)
+        self.status, self.reason, self.retry_after_s = status, reason, retry_after_s
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisorLimits:
+    """`resident_mib` is the soft bound of one process; the hard one is half as much again."""
+
+    resident_mib: int = 768
+
+    @property
+    def soft_bytes(self) -> int:
+        return self.resident_mib * MIB
+
+    @property
+    def hard_bytes(self) -> int:
+        return self.resident_mib * MIB * 3 // 2
+
+
+@dataclass(slots=True)
+class Cell:
+    """A process for one bundle at a time."""
+
+    bundle: str
+    process: WorkerdProcess
+    used_s: float
+
+
+@dataclass(slots=True)
+class Heart:
+    """What the watch knows of one process."""
+
+    beat: "asyncio.Task[None]"
+    since_s: float
+    cpu_s: float
+
+
+@dataclass(slots=True)
+class SupervisorCounts:
+    """Only ever grow."""
+
+    started: int = 0
+    ended: int = 0
+    hung: int = 0
+    oversized: int = 0
+    drained: int = 0
+
+
+class Supervisor:
+    """Made before the loop runs; `close` ends every process."""
+
+    def __init__(
+        self,
+        program: Path,
+        folder: RunFolder,
+        *,
+        limits: SupervisorLimits,
+        now_s: Callable[[], float],
+        tell: Callable[[str, dict[str, object]], None],
+    ) -> None:
+        """`tell` takes events for the operator: a name and its fields."""
+        self._program = program
+        self._folder = folder
+        self._limits = limits
+        self._now_s = now_s
+        self._tell = tell
+        self._main: WorkerdProcess | None = None
+        self._starting: asyncio.Task[WorkerdProcess] | None = None
+        self._failed_starts = 0
+        self._may_start_at_s = 0.0
+        self._failure = ""
+        self._cells: list[Cell] = []
+        self._cells_starting: dict[str, asyncio.Task[WorkerdProcess]] = {}
+        self._cell_freed = asyncio.Event()
+        self._processes: set[WorkerdProcess] = set()
+        self._hearts: dict[WorkerdProcess, Heart] = {}
+        self._culprits: dict[WorkerdProcess, list[str]] = {}
+        self._watch: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._number = 0
+        self._is_closed = False
+        self.probation = Probation()
+        self.counts = SupervisorCounts()
+        self.in_flight: dict[str, int] = {}
+
+    @property
+    def pids(self) -> set[int]:
+        return {process.pid for process in self._processes}
+
+    async def start(self) -> None:
+        """Starts the main process, so that the first request needn't wait for it."""
+        with contextlib.suppress(FunctionUnavailable):
+            await self._main_process()
+
+    async def close(self) -> None:
+        self._is_closed = True
+        for task in (self._watch, self._starting, *self._cells_starting.values(), *self._tasks):
+            if task is not None:
+                task.cancel()
+        for process in list(self._processes):
+            process.kill()
+            await process.ended.wait()
+
+    @asynccontextmanager
+    async def lease(self, bundle: str) -> AsyncIterator[WorkerdProcess]:
+        """A process for one request of `bundle`. Raises FunctionUnavailable."""
+        if self.in_flight.get(bundle, 0) >= REQUESTS_OF_A_BUNDLE_MAX:
+            raise FunctionUnavailable(503, "Too many requests of this site are under way.", retry_after_s=1)
+        self.in_flight[bundle] = self.in_flight.get(bundle, 0) + 1
+        try:
+            process = await self._process_for(bundle)
+            token = object()
+            process.under_way[token] = (bundle, self._now_s())
+            process.last_sent_s[bundle] = self._now_s()
+            try:
+                yield process
+            finally:
+                del process.under_way[token]
+                self._let_cells_go(process)
+        finally:
+            self.in_flight[bundle] -= 1
+            if not self.in_flight[bundle]:
+                del self.in_flight[bundle]
+
+    def was_to_blame(self, process: WorkerdProcess, bundle: str) -> bool:
+        """Whether this bundle is among those for which a lost process is held against somebody."""
+        return bundle in self._culprits.get(process, ())
+
+    # -- which process ---------------------------------------------------------------------------------------------
+
+    async def _process_for(self, bundle: str) -> WorkerdProcess:
+        now_s = self._now_s()
+        if (resting := self.probation.resting(bundle, now_s)) is not None:
+            raise FunctionUnavailable(
+                503,
+                "This function has brought its process down and rests for a moment.",
+                retry_after_s=max(1, round(resting.left_s)),
+            )
+        if self.probation.needs_cell(bundle, now_s):
+            return await self._cell_for(bundle)
+        return await self._main_process()
+
+    async def _main_process(self) -> WorkerdProcess:
+        if self._main is not None and not self._main.has_ended:
+            return self._main
+        if self._starting is None:
+            wait_s = self._may_start_at_s - self._now_s()
+            if wait_s > 1:
+                raise FunctionUnavailable(503, self._failure, retry_after_s=round(wait_s))
+            self._starting = asyncio.create_task(self._start_main(max(0.0, wait_s)))
+        try:
+            return await asyncio.shield(self._starting)
+        except WorkerdUnusable as error:
+            raise FunctionUnavailable(503, str(error), retry_after_s=5) from None
+
+    async def _start_main(self, wait_s: float) -> WorkerdProcess:
+        try:
+            await asyncio.sleep(wait_s)
+            started = await self._start()
+            self._main, self._failed_starts = started, 0
+            return started
+        except WorkerdUnusable as error:
+            self._failure = str(error)
+            self._failed_starts += 1
+            self._may_start_at_s = self._now_s() + min(RESTART_S * 2**self._failed_starts, RESTART_S_MAX)
+            self._tell("workerd.unusable", {"reason": str(error)})
+            raise
+        finally:
+            self._starting = None
+
+    async def _start(self) -> WorkerdProcess:
+        self._number += 1
+        process = await start_workerd(self._program, self._folder, self._number, on_made=self._processes.add)
+        self.counts.started += 1
+        self._in_background(self._await_end(process))
+        if self._watch is None:
+            self._watch = asyncio.create_task(self._watch_processes())
+        return process
+
+    async def _cell_for(self, bundle: str) -> WorkerdProcess:
+        deadline_s = self._now_s() + CELL_WAIT_S
+        while True:
+            for cell in self._cells:
+                if cell.bundle == bundle and not cell.process.has_ended:
+                    cell.used_s = self._now_s()
+                    return cell.process
+            if (free := self._free_cell()) is not None:
+                free.bundle, free.used_s = bundle, self._now_s()
+                return free.process
+            if bundle in self._cells_starting or len(self._cells) + len(self._cells_starting) < CELLS_MAX:
+                return await self._new_cell(bundle)
+            left_s = deadline_s - self._now_s()
+            self._cell_freed.clear()
+            try:
+                await asyncio.wait_for(self._cell_freed.wait(), left_s)
+            except TimeoutError:
+                raise FunctionUnavailable(
+                    503, "This function is under watch, and waits for its turn.", retry_after_s=2
+                ) from None
+
+    def _free_cell(self) -> Cell | None:
+        """One that nothing is under way in, whose bundle needs it no more."""
+        now_s = self._now_s()
+        return next(
+            (
+                cell
+                for cell in self._cells
+                if not (cell.process.under_way or cell.process.has_ended)
+                and not (self.probation.needs_cell(cell.bundle, now_s) and now_s - cell.used_s < 1)
+            ),
+            None,
+        )
+
+    async def _new_cell(self, bundle: str) -> WorkerdProcess:
+        starting = self._cells_starting.get(bundle)
+        if starting is None:
+            starting = self._cells_starting[bundle] = asyncio.create_task(self._start_cell(bundle))
+        try:
+            return await asyncio.shield(starting)
+        except WorkerdUnusable as error:
+            raise FunctionUnavailable(503, str(error), retry_after_s=5) from None
+
+    async def _start_cell(self, bundle: str) -> WorkerdProcess:
+        try:
+            process = await self._start()
+            self._cells.append(Cell(bundle, process, self._now_s()))
+            return process
+        finally:
+            del self._cells_starting[bundle]
+
+    def _let_cells_go(self, process: WorkerdProcess) -> None:
+        if any(cell.process is process for cell in self._cells):
+            self._cell_freed.set()
+
+    # -- watching --------------------------------------------------------------------------------------------------
+
+    async def _watch_processes(self) -> None:
+        while True:
+            await asyncio.sleep(WATCH_EVERY_S)
+            for process in list(self._processes):
+                if not process.has_ended:
+                    self._look_at(process)
+            self._end_idle_cells()
+
+    def _look_at(self, process: WorkerdProcess) -> None:
+        measured = process.measure()
+        if measured is None:
+            return
+        now_s = self._now_s()
+        if measured.resident_bytes > self._limits.hard_bytes:
+            self._end(process, "oversized", resident_mib=measured.resident_bytes // MIB)
+            return
+        if measured.resident_bytes > self._limits.soft_bytes and process is self._main:
+            self._replace_main(measured.resident_bytes)
+        heart = self._hearts.get(process)
+        if heart is None or heart.beat.done():
+            if heart is not None and not heart.beat.cancelled():
+                heart.beat.exception()  # a process that is gone is seen elsewhere
+            self._hearts[process] = Heart(asyncio.create_task(process.beats()), now_s, measured.cpu_s)
+        elif now_s - heart.since_s > HANG_S_MAX or measured.cpu_s - heart.cpu_s > HANG_CPU_S:
+            self._end(process, "hung", sent_before_s=heart.since_s + SENT_SLACK_S)
+
+    def _end(self, process: WorkerdProcess, why: str, *, sent_before_s: float = float("inf"), **fields: object) -> None:
+        """Kills a process for what a bundle did in it."""
+        setattr(self.counts, why, getattr(self.counts, why) + 1)
+        self._hold_against(process, sent_before_s)
+        self._tell(f"workerd.{why}", {"pid": process.pid, "suspects": self._culprits[process], **fields})
+        process.kill()
+
+    def _hold_against(self, process: WorkerdProcess, sent_before_s: float = float("inf")) -> None:
+        now_s = self._now_s()
+        cell = next((cell for cell in self._cells if cell.process is process), None)
+        suspects = (
+            [cell.bundle]
+            if cell is not None
+            else sorted(process.bundles_under_way(sent_before_s=sent_before_s))
+            or sorted(each for each, sent_s in process.last_sent_s.items() if sent_s > now_s - RECENT_S)
+        )
+        self._culprits[process] = suspects
+        self.probation.note_loss(suspects, now_s)
+
+    def _replace_main(self, resident_bytes: int) -> None:
+        """The next request starts another; this one goes when its last request has."""
+        old, self._main = self._main, None
+        assert old is not None
+        old.is_draining = True
+        self.counts.drained += 1
+        self._tell("workerd.drained", {"pid": old.pid, "resident_mib": resident_bytes // MIB})
+        self._in_background(self._drain(old))
+        if self._starting is None:
+            self._starting = asyncio.create_task(self._start_main(0.0))
+            self._starting.add_done_callback(lambda task: task.cancelled() or task.exception())
+
+    async def _drain(self, process: WorkerdProcess) -> None:
+        deadline_s = self._now_s() + DRAIN_S
+        while process.under_way and not process.has_ended and self._now_s() < deadline_s:
+            await asyncio.sleep(WATCH_EVERY_S)
+        process.kill()
+
+    async def _await_end(self, process: WorkerdProcess) -> None:
+        await process.ended.wait()
+        self._processes.discard(process)
+        heart = self._hearts.pop(process, None)
+        if heart is not None:
+            heart.beat.cancel()
+        if process not in self._culprits and not process.is_draining and process.exit_signal not in OURS_ALONE:
+            self._hold_against(process)
+        self._cells = [cell for cell in self._cells if cell.process is not process]
+        self._cell_freed.set()
+        was_main = process is self._main
+        if was_main:
+            self._main = None
+        if not self._is_closed and not process.is_draining:
+            self.counts.ended += 1
+            self._tell("workerd.ended", {"pid": process.pid, "signal": process.exit_signal})
+        asyncio.get_running_loop().call_later(HANG_S_MAX, self._culprits.pop, process, None)
+        if was_main and not self._is_closed and self._starting is None:
+            self._starting = asyncio.create_task(self._start_main(0.0))
+            self._starting.add_done_callback(lambda task: task.cancelled() or task.exception())
+
+    def _end_idle_cells(self) -> None:
+        now_s = self._now_s()
+        for cell in self._cells:
+            if not cell.process.under_way and now_s - cell.used_s > CELL_IDLE_S:
+                cell.process.is_draining = True
+                cell.process.kill()
+
+    def _in_background(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
