@@ -166,6 +166,10 @@ class Supervisor:
             if not self.in_flight[bundle]:
                 del self.in_flight[bundle]
 
+    def rests(self, bundle: str) -> bool:
+        """Nothing of it would run now."""
+        return self.probation.resting(bundle, self._now_s()) is not None
+
     def was_to_blame(self, process: WorkerdProcess, bundle: str) -> bool:
         """Whether this bundle is among those for which a lost process is held against somebody."""
         return bundle in self._culprits.get(process, ())

@@ -134,7 +134,6 @@ class WorkerdConnection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self._is_tunnel = self._start is not None and self._start.status == SWITCHING
             if self._is_tunnel and len(data) > (offset := upgrade.args[0]):
                 self._take_part(data[offset:])
         except httptools.HttpParserError:
@@ -167,6 +166,7 @@ class WorkerdConnection(asyncio.Protocol):
         status = self._parser.get_status_code()
         self._start = AnswerStart(status, self._fields)
         self._keeps_alive = self._parser.should_keep_alive()
+        self._is_tunnel = status == SWITCHING
         if self._is_head_request or status in NO_BODY_STATUSES:
             # llhttp doesn't know what was asked and would wait for a body.
             self._is_answered = True
@@ -175,7 +175,8 @@ class WorkerdConnection(asyncio.Protocol):
         self._take_part(body)
 
     def on_message_complete(self) -> None:
-        self._is_answered = True
+        # After 101 llhttp is done, but not the conversation.
+        self._is_answered = not self._is_tunnel
 
     # The request
 

@@ -84,8 +84,9 @@ class FunctionStage:
                 if turn.has_answered:
                     raise AnswerBrokenOff from None
                 await process.settled()
-                if is_last or not request.is_repeatable:
-                    raise FunctionLost(was_to_blame=self._supervisor.was_to_blame(process, request.bundle)) from None
+                was_to_blame = self._supervisor.was_to_blame(process, request.bundle)
+                if is_last or not request.is_repeatable or self._supervisor.rests(request.bundle):
+                    raise FunctionLost(was_to_blame=was_to_blame) from None
                 return None
         if isinstance(outcome, Failed):
             self._note_failure(request, outcome.text)
