@@ -21,7 +21,7 @@ from control_plane.errors import FunctionRefused, ManifestRefused, ProductionBra
 from control_plane.plane import ControlPlane
 from functions.bundle import BundleRefused, parse_bundle
 from functions.routes_json import RoutesJson, RoutesJsonRefused
-from functions.worker_code import DEPLOYMENT, refuse_unsupported
+from functions.worker_code import DEPLOYMENT, kv_namespaces, refuse_unsupported
 from router.kv.store import Transaction
 from router.records import Deployment, Environment, JsonObject, Site
 
@@ -170,7 +170,14 @@ def store_function(
         return None
     settings = function_settings(plane, site, form, environment, deployment_id)
     try:
-        refuse_unsupported(parse_bundle(form.worker), settings)
+        bundle = parse_bundle(form.worker)
+        refuse_unsupported(bundle, settings)
+        for name, namespace in kv_namespaces(bundle, settings):
+            if not plane.key_values.has_namespace(namespace):
+                raise BundleRefused(
+                    f"the binding {name[:100]!r} names the KV namespace {namespace[:64]!r}, which doesn't exist; "
+                    "'wrangler kv namespace create' makes one"
+                )
         return plane.bundles.put(form.worker, settings)
     except BundleRefused as error:
         raise FunctionRefused(f"_worker.bundle: {error}") from None

@@ -59,6 +59,9 @@ class Page:
 
 
 def render_success(result: object) -> Response:
+    """A handler that answers with more or less than a result has made its own answer."""
+    if isinstance(result, Response):
+        return result
     document: dict[str, object] = {"success": True, "errors": [], "messages": [], "result": result}
     if isinstance(result, Page):
         document["result"] = result.items
@@ -69,6 +72,10 @@ def render_success(result: object) -> Response:
             "total_count": result.total_count,
             "total_pages": -(-result.total_count // result.per_page),
         }
+    return render_body(document)
+
+
+def render_body(document: dict[str, object]) -> Response:
     return Response(orjson.dumps(document), headers=JSON_HEADERS)
 
 

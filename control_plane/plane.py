@@ -22,6 +22,8 @@ from control_plane.secret_files import read_or_make_key
 from control_plane.tokens import TokenDesk
 from control_plane.upload_token import UploadTokens
 from functions.bundle import BundleStore
+from functions.event_sink import EventSink
+from functions.key_values import KeyValueStore
 from functions.variable_seal import VariableSeal
 from router.hashing import KeyRing
 from router.kv.store import Store, Transaction
@@ -60,6 +62,8 @@ class ControlPlane:
         store: Store,
         blobs: BlobStore,
         bundles: BundleStore,
+        key_values: KeyValueStore,
+        events: EventSink,
         keys: Callable[[], KeyRing],
         names: SiteNames,
         secrets: PlaneSecrets,
@@ -71,6 +75,8 @@ class ControlPlane:
         self.store = store
         self.blobs = blobs
         self.bundles = bundles
+        self.key_values = key_values
+        self.events = events
         self.names = names
         self.keys = keys
         self.clock = clock

@@ -29,9 +29,13 @@ LINES_AN_EVENT_MAX: Final = 200
 LINE_CHARACTERS_MAX: Final = 8_192
 BUSY_MS: Final = 5_000
 SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS events (number INTEGER PRIMARY KEY AUTOINCREMENT, bundle TEXT NOT NULL, event BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS events (
+  number INTEGER PRIMARY KEY AUTOINCREMENT, bundle TEXT NOT NULL, event BLOB NOT NULL
+);
 CREATE INDEX IF NOT EXISTS events_by_bundle ON events (bundle, number);
-CREATE TABLE IF NOT EXISTS watches (id TEXT PRIMARY KEY, bundle TEXT NOT NULL, expires_ms INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS watches (
+  id TEXT PRIMARY KEY, bundle TEXT NOT NULL, expires_ms INTEGER NOT NULL, filters BLOB NOT NULL
+) WITHOUT ROWID;
 """
 
 
@@ -41,6 +45,14 @@ class Event:
 
     number: int
     document: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What a watch is of. `filters` is JSON that only the watcher's side reads."""
+
+    bundle: str
+    filters: bytes
 
 
 class EventSink:
@@ -164,19 +176,23 @@ class EventSink:
             ).fetchall()
         return [Event(number, orjson.loads(document)) for number, document in reversed(rows)]
 
-    def watch(self, watch_id: str, bundle: str, *, expires_ms: int) -> None:
+    def watch(self, watch_id: str, bundle: str, *, expires_ms: int, filters: bytes) -> None:
         """Until then every request of the bundle leaves an event, not only those that said something."""
         with self._lock:
             self._database.execute("DELETE FROM watches WHERE expires_ms <= ?", (round(time.time() * 1000),))
-            self._database.execute("INSERT OR REPLACE INTO watches VALUES (?, ?, ?)", (watch_id, bundle, expires_ms))
+            self._database.execute(
+                "INSERT INTO watches (id, bundle, expires_ms, filters) VALUES (?, ?, ?, ?)",
+                (watch_id, bundle, expires_ms, filters),
+            )
 
-    def watched_bundle(self, watch_id: str) -> str | None:
+    def watched(self, watch_id: str) -> Watched | None:
         """None when there is no such watch or it is over."""
         with self._lock:
             row = self._database.execute(
-                "SELECT bundle FROM watches WHERE id = ? AND expires_ms > ?", (watch_id, round(time.time() * 1000))
+                "SELECT bundle, filters FROM watches WHERE id = ? AND expires_ms > ?",
+                (watch_id, round(time.time() * 1000)),
             ).fetchone()
-        return row[0] if row else None
+        return Watched(*row) if row else None
 
     def end_watch(self, watch_id: str) -> None:
         with self._lock:

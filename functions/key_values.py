@@ -8,6 +8,7 @@ commits decide what is live. Expired keys are gone for readers at once and are t
 
 import sqlite3
 import threading
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -128,6 +129,9 @@ class KeyValueStore:
         """By title."""
         return [Namespace(*row) for row in self._run("SELECT id, title FROM namespaces ORDER BY title", ())]
 
+    def has_namespace(self, namespace_id: str) -> bool:
+        return bool(self._run("SELECT 1 FROM namespaces WHERE id = ?", (namespace_id,)))
+
     def add_namespace(self, namespace: Namespace) -> None:
         """Raises KeyValueRefused."""
         try:
@@ -172,3 +176,15 @@ def after_prefix(prefix: bytes) -> bytes | None:
     """The first key past all that begin with `prefix`; None when nothing is past them."""
     trimmed = prefix.rstrip(b"\xff")
     return trimmed[:-1] + bytes([trimmed[-1] + 1]) if trimmed else None
+
+
+def encode_cursor(key: str) -> str:
+    return urlsafe_b64encode(key.encode("utf-8", "surrogatepass")).decode("ascii")
+
+
+def decode_cursor(cursor: str) -> str:
+    """Raises KeyValueRefused."""
+    try:
+        return urlsafe_b64decode(cursor).decode("utf-8", "surrogatepass")
+    except ValueError:
+        raise KeyValueRefused("the cursor isn't one of ours") from None

@@ -153,13 +153,10 @@ class Supervisor:
         self.in_flight[bundle] = self.in_flight.get(bundle, 0) + 1
         try:
             process = await self._process_for(bundle)
-            token = object()
-            process.under_way[token] = (bundle, self._now_s())
-            process.last_sent_s[bundle] = self._now_s()
             try:
-                yield process
+                with process.carrying(bundle, self._now_s()):
+                    yield process
             finally:
-                del process.under_way[token]
                 self._let_cells_go(process)
         finally:
             self.in_flight[bundle] -= 1
@@ -253,7 +250,8 @@ class Supervisor:
             (
                 cell
                 for cell in self._cells
-                if not (cell.process.under_way or cell.process.has_ended)
+                if cell.process.is_idle
+                and not cell.process.has_ended
                 and not (self.probation.needs_cell(cell.bundle, now_s) and now_s - cell.used_s < 1)
             ),
             None,
@@ -340,9 +338,7 @@ class Supervisor:
             self._starting.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     async def _drain(self, process: WorkerdProcess) -> None:
-        deadline_s = self._now_s() + DRAIN_S
-        while process.under_way and not process.has_ended and self._now_s() < deadline_s:
-            await asyncio.sleep(WATCH_EVERY_S)
+        await process.drained(wait_s=DRAIN_S)
         process.kill()
 
     async def _await_end(self, process: WorkerdProcess) -> None:
@@ -369,7 +365,7 @@ class Supervisor:
     def _end_idle_cells(self) -> None:
         now_s = self._now_s()
         for cell in self._cells:
-            if not cell.process.under_way and now_s - cell.used_s > CELL_IDLE_S:
+            if cell.process.is_idle and now_s - cell.used_s > CELL_IDLE_S:
                 cell.process.is_draining = True
                 cell.process.kill()
 

@@ -134,8 +134,7 @@ class WorkerdConnection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            if self._is_tunnel and len(data) > (offset := upgrade.args[0]):
-                self._take_part(data[offset:])
+            self._take_upgraded(data[upgrade.args[0] :])
         except httptools.HttpParserError:
             self.close()
         self._changed.set()
@@ -257,6 +256,10 @@ class WorkerdConnection(asyncio.Protocol):
             self._transport.abort()
             self.is_open = False
             self._changed.set()
+
+    def _take_upgraded(self, rest: bytes) -> None:
+        if self._is_tunnel and rest:
+            self._take_part(rest)
 
     def _take_part(self, part: bytes) -> None:
         self._parts.append(bytes(part))

@@ -15,7 +15,7 @@ import signal
 import socket
 import subprocess
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -75,9 +75,11 @@ class WorkerdProcess:
         self._pidfd = os.pidfd_open(process.pid)
         self.ended = asyncio.Event()
         self.way = way
-        self.under_way: dict[object, tuple[str, float]] = {}
-        """Each request's token: its bundle, and when it was sent (monotonic)."""
+        self._under_way: dict[object, tuple[str, float]] = {}
+        self._idle = asyncio.Event()
+        self._idle.set()
         self.last_sent_s: dict[str, float] = {}
+        """By bundle, when its last request was sent (monotonic)."""
         self.is_draining = False
         self.first_complaints = b""
         """What it said on stderr at first. Later lines may quote what sites say, and go nowhere."""
@@ -102,7 +104,31 @@ class WorkerdProcess:
         return max(0, -(self._process.returncode or 0))
 
     def bundles_under_way(self, *, sent_before_s: float = float("inf")) -> Counter[str]:
-        return Counter(bundle for bundle, sent_s in self.under_way.values() if sent_s <= sent_before_s)
+        return Counter(bundle for bundle, sent_s in self._under_way.values() if sent_s <= sent_before_s)
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._under_way
+
+    @contextlib.contextmanager
+    def carrying(self, bundle: str, now_s: float) -> Iterator[None]:
+        """A request of `bundle` is under way in it while the block runs."""
+        token = object()
+        self._under_way[token] = (bundle, now_s)
+        self.last_sent_s[bundle] = now_s
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            del self._under_way[token]
+            if not self._under_way:
+                self._idle.set()
+
+    async def drained(self, *, wait_s: float) -> None:
+        """Until nothing is under way in it, or it has ended, or the time is over."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._idle.wait()
 
     async def beats(self) -> None:
         """Returns when it has answered a heartbeat. Raises WorkerdGone."""

@@ -5,14 +5,22 @@ Each call is a short transaction of SQLite's, in a thread: a writer in another p
 
 import asyncio
 import time
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64encode
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Final
 
 import orjson
 
 from asset_server.message import Response
-from functions.key_values import LIST_MAX, VALUE_BYTES_MAX, Entry, KeyValueRefused, KeyValueStore
+from functions.key_values import (
+    LIST_MAX,
+    VALUE_BYTES_MAX,
+    Entry,
+    KeyValueRefused,
+    KeyValueStore,
+    decode_cursor,
+    encode_cursor,
+)
 from router.function_door import JSON_TYPE, read_all, said
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -93,15 +101,3 @@ def entry_of(body: bytes, options: Mapping[str, Any], now_s: int) -> Entry:
         None if metadata is None else orjson.dumps(metadata).decode("utf-8"),
         None if expires_s is None else int(expires_s),
     )
-
-
-def encode_cursor(key: str) -> str:
-    return urlsafe_b64encode(key.encode("utf-8", "surrogatepass")).decode("ascii")
-
-
-def decode_cursor(cursor: str) -> str:
-    """Raises KeyValueRefused."""
-    try:
-        return urlsafe_b64decode(cursor).decode("utf-8", "surrogatepass")
-    except ValueError:
-        raise KeyValueRefused("the cursor isn't one of ours") from None

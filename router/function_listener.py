@@ -52,13 +52,17 @@ async def listening(path: Path, app: Any, may_call: Callable[[int], bool]) -> As
 
     loop = asyncio.get_running_loop()
     server = await loop.create_unix_server(lambda: FunctionProtocol(config, state, {}, LIMITS), str(path))
-    path.chmod(OPEN_TO_ALL)
+    open_to_all(path)
     try:
         yield
     finally:
         server.close()
         for connection in list(state.connections):
             connection.shutdown()
+
+
+def open_to_all(path: Path) -> None:
+    path.chmod(OPEN_TO_ALL)
 
 
 def peer_pid(transport: asyncio.BaseTransport) -> int:
