@@ -54,11 +54,11 @@ class Call:
         """Empty when absent."""
         return self.request.query_params.get(name, "")
 
-    def paging(self) -> tuple[int, int]:
+    def paging(self, *, per_page_max: int = PER_PAGE_MAX) -> tuple[int, int]:
         """(page, items per page). Raises ValueRefused."""
         return (
             bounded_number("page", self.query("page"), default=1, maximum=PAGE_MAX),
-            bounded_number("per_page", self.query("per_page"), default=PER_PAGE_DEFAULT, maximum=PER_PAGE_MAX),
+            bounded_number("per_page", self.query("per_page"), default=PER_PAGE_DEFAULT, maximum=per_page_max),
         )
 
 

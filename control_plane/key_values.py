@@ -30,11 +30,12 @@ TITLE_CHARACTERS_MAX: Final = 512
 BULK_BYTES_MAX: Final = 100 * 1024 * 1024
 BULK_MAX: Final = 10_000
 BULK_GET_MAX: Final = 100
+NAMESPACES_A_PAGE_MAX: Final = 1_000  # which is what wrangler asks for
 FORM_OVERHEAD_BYTES: Final = 64 * 1024
 
 
 async def list_namespaces(plane: ControlPlane, call: AccountCall) -> Page:
-    page, per_page = call.paging()
+    page, per_page = call.paging(per_page_max=NAMESPACES_A_PAGE_MAX)
     namespaces = await asyncio.to_thread(plane.key_values.namespaces)
     shown = [namespace_document(each) for each in namespaces[(page - 1) * per_page : page * per_page]]
     return Page(shown, page, per_page, len(namespaces))

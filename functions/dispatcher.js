@@ -59,10 +59,10 @@ export default {
       const worker = env.LOADER.get(pipeline, () => load(env, ctx, pipeline));
       return await worker.getEntrypoint().fetch(new Request(request, { cf }));
     } catch (error) {
-      return new Response(String(error?.message ?? error).slice(0, 2000), {
-        status: 500,
-        headers: { "onehop-outcome": "exception" },
-      });
+      const text = String(error?.message ?? error);
+      // Of what a function throws its watch tells; of one that didn't start nobody else does.
+      const outcome = text.startsWith("Failed to start Worker") ? "unstarted" : "exception";
+      return new Response(text.slice(0, 2000), { status: 500, headers: { "onehop-outcome": outcome } });
     }
   },
 };

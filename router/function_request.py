@@ -20,6 +20,7 @@ CONTROL: Final = CONTROL_FIELD.encode("ascii")
 SCHEME: Final = SCHEME_FIELD.encode("ascii")
 OUTCOME: Final = b"onehop-outcome"
 """The dispatcher's word, in an answer's fields, that the function ended with an error; the body is its text."""
+UNSTARTED: Final = b"unstarted"
 LOOP_FIELD: Final = b"cdn-loop"
 OUR_LOOP: Final = b"onehop"
 OWN_PREFIX: Final = b"onehop-"

@@ -17,7 +17,7 @@ from functions.workerd_http import AnswerStart, WorkerdConnection, WorkerdGone
 from functions.workerd_process import WorkerdProcess
 from router import error_pages
 from router.exchange import UPGRADE, AnswerBrokenOff
-from router.function_request import OUTCOME, FunctionRequest, answer_fields
+from router.function_request import OUTCOME, UNSTARTED, FunctionRequest, answer_fields
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -89,7 +89,8 @@ class FunctionStage:
                     raise FunctionLost(was_to_blame=was_to_blame) from None
                 return None
         if isinstance(outcome, Failed):
-            self._note_failure(request, outcome.text)
+            if outcome.text is not None:
+                self._note_failure(request, outcome.text)
             return error_pages.function_failed()
         return outcome
 
@@ -113,9 +114,9 @@ class FunctionLost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The function ended with an error. `text` is for its author."""
+    """The function ended with an error. `text` is for its author, where the function itself couldn't tell."""
 
-    text: str
+    text: str | None
 
 
 class Turn:
@@ -138,8 +139,10 @@ class Turn:
                 return await self._tunnel(conversation, start)
             if start.status not in FINAL:
                 return Failed(f"it answered with the status {start.status}")
-            if any(name == OUTCOME for name, _ in start.fields):
-                return Failed((await conversation.next_part() or b"").decode("utf-8", "replace"))
+            outcome = next((value for name, value in start.fields if name == OUTCOME), None)
+            if outcome is not None:
+                text = (await conversation.next_part() or b"").decode("utf-8", "replace")
+                return Failed(text if outcome == UNSTARTED else None)
             return await self._pass_answer(conversation, start)
         except TimeoutError:
             raise FunctionUnavailable(

@@ -118,11 +118,15 @@ def show_event(event: dict[str, Any]) -> None:
     for line in event.get("logs") or []:
         message = line.get("message")
         parts = message if isinstance(message, list) else [message]
-        show_said(f"  {line.get('level', 'log')}: {' '.join(str(part) for part in parts)}")
+        show_said(f"  {line.get('level', 'log')}: {' '.join(shown(part) for part in parts)}")
     for error in event.get("exceptions") or []:
         show_said(f"  {error.get('name', 'Error')}: {error.get('message', '')}")
         for frame in str(error.get("stack") or "").splitlines():
             show_said(f"  {frame}")
+
+
+def shown(part: object) -> str:
+    return part if isinstance(part, str) else orjson.dumps(part).decode()
 
 
 def show_said(text: str) -> None:
