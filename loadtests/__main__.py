@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-LOAD_TESTS = ("deploy", "live", "scale", "guessing")
+LOAD_TESTS = ("deploy", "functions", "functions_many", "guessing", "live", "scale")
 
 if __name__ == "__main__":
     sys.exit(

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,10 +57,23 @@ def temporary_data() -> Iterator[Path]:
 
 
 @contextmanager
-def serving(data: Path, *, workers: int = 1) -> Iterator[Server]:
+def serving(data: Path, *, workers: int = 1, options: Sequence[str] = ()) -> Iterator[Server]:
     started = time.perf_counter()
     process = subprocess.Popen(
-        [*ONEHOP, "serve", "--data", str(data), "--port", "0", "--api-port", "0", "--workers", str(workers), "--json"],
+        [
+            *ONEHOP,
+            "serve",
+            "--data",
+            str(data),
+            "--port",
+            "0",
+            "--api-port",
+            "0",
+            "--workers",
+            str(workers),
+            "--json",
+            *options,
+        ],
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
