@@ -10,6 +10,9 @@ the dispatcher adds. Values of secrets pass through here and nowhere else.
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date
+from functools import cache
+from importlib.resources import files
+from itertools import count
 from typing import Any, Final
 
 import orjson
@@ -53,6 +56,14 @@ UNSUPPORTED_SETTINGS: Final = {
     "browsers": "browser",
     "mtls_certificates": "mtls_certificate",
 }
+CACHES_NAME: Final = "onehop-caches.js"
+ENTRY: Final = """\
+import "./{caches}";
+import * as main from {main};
+export * from {main};
+export default main.default;
+"""
+"""Loaded in the place of the bundle's own main module, which it hands on: `caches` must be there before that runs."""
 DEPLOYMENT: Final = "deployment"
 """The settings' member that says what a function may know of its deployment."""
 
@@ -94,19 +105,32 @@ def worker_code(stored: StoredBundle, open_secret: OpenSecret, *, today: date, n
                 binaries.append((module.name, "data", b64encode(module.content).decode("ascii")))
             case ModuleKind.SOURCE_MAP:
                 pass
+    main = entry_name(modules)
+    modules[CACHES_NAME] = {"js": caches_module()}
+    modules[main] = {"js": ENTRY.format(main=orjson.dumps("./" + bundle.main.name).decode(), caches=CACHES_NAME)}
     return orjson.dumps(
         {
             "compatibilityDate": compatibility_date(bundle, settings, today=min(today, newest), newest=newest),
             "compatibilityFlags": settings.get("compatibility_flags") or []
             if bundle.compatibility_flags is None
             else bundle.compatibility_flags,
-            "mainModule": bundle.main.name,
+            "mainModule": main,
             "modules": modules,
             "bytes": binaries,
             "env": environment(bundle, settings, open_secret),
             "kv": kv_namespaces(bundle, settings),
         }
     )
+
+
+@cache
+def caches_module() -> str:
+    return (files("functions") / "caches.js").read_text("utf-8")
+
+
+def entry_name(modules: Mapping[str, object]) -> str:
+    """One that no module of the bundle has."""
+    return next(name for number in count() if (name := f"onehop-entry-{number}.js") not in modules)
 
 
 def text_of(content: bytes) -> str:

@@ -19,6 +19,7 @@ from functions.bundle import BundleDamaged, BundleMissing, BundleStore
 from functions.event_sink import EventSink
 from functions.installation import Workerd, examine, installed_program
 from functions.key_values import KeyValueStore
+from functions.response_cache import ResponseCache
 from functions.supervisor import Supervisor, SupervisorLimits
 from functions.variable_seal import SealBroken, VariableSeal
 from functions.worker_code import worker_code
@@ -28,6 +29,7 @@ from onehop.config import Config
 from onehop.data_folder import DataFolder
 from router.edge import Edge
 from router.event_log import event_log
+from router.function_cache import FunctionCache
 from router.function_door import CodeUnavailable, FunctionDoor
 from router.function_kv import FunctionKeyValues
 from router.function_listener import listening
@@ -93,7 +95,7 @@ class EdgeFunctions:
         self._folder = folder
         self._events = events
         self._starts_at_once = starts_at_once
-        self._door = FunctionDoor(edge, source, FunctionKeyValues(keys))
+        self._door = FunctionDoor(edge, source, FunctionKeyValues(keys), FunctionCache(ResponseCache(time.time)))
         self._stage = FunctionStage(
             supervisor,
             opens_to_assets=source.opens_to_assets,

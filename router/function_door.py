@@ -13,6 +13,8 @@ import orjson
 from asset_server.message import Response
 from router.app import write_response
 from router.edge import Edge, EdgeRequest
+from router.function_body import BodyTooLong, read_all
+from router.function_cache import FunctionCache
 from router.function_request import CONTROL, OWN_PREFIX
 from router.pipeline import Pipeline, PipelineUnreadable
 
@@ -41,10 +43,11 @@ class FunctionSource(Protocol):
 
 
 class FunctionDoor:
-    def __init__(self, edge: Edge, source: FunctionSource, keys: "KeyValues") -> None:
+    def __init__(self, edge: Edge, source: FunctionSource, keys: "KeyValues", cache: FunctionCache) -> None:
         self._edge = edge
         self._source = source
         self._keys = keys
+        self._cache = cache
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         wants = control_of(scope)
@@ -61,6 +64,8 @@ class FunctionDoor:
                     response = Response(204, [])
                 case {"kv": str(namespace), "operation": str(operation)}:
                     response = await self._keys.answer(namespace, operation, wants, receive)
+                case {"cache": str(encoded)}:
+                    response = await self._cache.answer(encoded, scope["headers"], receive)
                 case _:
                     response = said(400, "the control field says nothing that is known")
         except (PipelineUnreadable, CodeUnavailable) as error:
@@ -96,25 +101,6 @@ class FunctionDoor:
 
 class KeyValues(Protocol):
     async def answer(self, namespace: str, operation: str, options: dict[str, Any], receive: Receive) -> Response: ...
-
-
-class BodyTooLong(Exception):
-    """A body went past its limit."""
-
-
-async def read_all(receive: Receive, bytes_max: int) -> bytes:
-    """Raises BodyTooLong."""
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        part = message.get("body", b"")
-        size += len(part)
-        if size > bytes_max:
-            raise BodyTooLong
-        parts.append(part)
-        if not message.get("more_body", False):
-            return b"".join(parts)
 
 
 def control_of(scope: Scope) -> dict[str, Any]:

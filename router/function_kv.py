@@ -21,7 +21,8 @@ from functions.key_values import (
     decode_cursor,
     encode_cursor,
 )
-from router.function_door import JSON_TYPE, read_all, said
+from router.function_body import read_all
+from router.function_door import JSON_TYPE, said
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 

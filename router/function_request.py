@@ -32,6 +32,7 @@ OURS: Final = frozenset(
     {b"host", b"cf-connecting-ip", b"cf-connecting-ipv6", b"cf-pseudo-ipv4", b"cf-visitor", b"cf-ipcountry", b"cf-ray",
      b"cf-worker", b"true-client-ip", b"x-real-ip", b"x-forwarded-proto", b"x-forwarded-for"}
 )  # fmt: skip
+NO_INDEX: Final = (b"x-robots-tag", b"noindex")
 REPEATABLE: Final = ("GET", "HEAD", "OPTIONS")
 
 
@@ -48,6 +49,7 @@ class FunctionRequest:
     scheme: str
     client_address: str
     headers: Sequence[tuple[bytes, bytes]] = field(repr=False)
+    is_preview: bool = False
     body_bytes: int | None = 0
     is_upgrade: bool = False
 
@@ -64,6 +66,7 @@ class FunctionRequest:
             scheme=request.scheme,
             client_address=client_address,
             headers=request.headers,
+            is_preview=first.pipeline.is_preview,
             body_bytes=body_bytes(request.headers),
             is_upgrade=may_upgrade and request.method == "GET" and asks_for_websocket(request.headers),
         )
@@ -104,9 +107,12 @@ class FunctionRequest:
         return AskHead(self.method.encode("ascii"), self.target, fields, self.body_bytes)
 
 
-def answer_fields(start: AnswerStart) -> Fields:
-    """Of a function's answer. Content-Length stays where it frames the body or, for HEAD, tells of it."""
+def answer_fields(start: AnswerStart, *, is_preview: bool) -> Fields:
+    """Of a function's answer. Content-Length stays where it frames the body or, for HEAD, tells of it. Search engines
+    are to leave previews alone, whatever answers there."""
     fields = passed_fields(start.fields, frozenset())
+    if is_preview and not any(name == NO_INDEX[0] for name, _ in fields):
+        fields.append(NO_INDEX)
     lengths = [value for name, value in start.fields if name == b"content-length"]
     return [*fields, (b"content-length", lengths[0])] if len(lengths) == 1 else fields
 

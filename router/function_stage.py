@@ -17,7 +17,7 @@ from functions.workerd_http import AnswerStart, WorkerdConnection, WorkerdGone
 from functions.workerd_process import WorkerdProcess
 from router import error_pages
 from router.exchange import UPGRADE, AnswerBrokenOff
-from router.function_request import OUTCOME, UNSTARTED, FunctionRequest, answer_fields
+from router.function_request import OUTCOME, UNSTARTED, Fields, FunctionRequest, answer_fields
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -166,7 +166,7 @@ class Turn:
 
     async def _pass_answer(self, conversation: WorkerdConnection, start: AnswerStart) -> int:
         self.has_answered = True
-        await self._send({"type": "http.response.start", "status": start.status, "headers": answer_fields(start)})
+        await self._send({"type": "http.response.start", "status": start.status, "headers": self._fields(start)})
         while True:
             part = await conversation.next_part()
             is_last = part is None or conversation.is_exhausted
@@ -174,10 +174,13 @@ class Turn:
             if is_last:
                 return start.status
 
+    def _fields(self, start: AnswerStart) -> Fields:
+        return answer_fields(start, is_preview=self._request.is_preview)
+
     async def _tunnel(self, conversation: WorkerdConnection, start: AnswerStart) -> int:
         """Until either side ends it; `_send_body` goes on carrying the client's bytes."""
         self.has_answered = True
-        await self._send({"type": UPGRADE, "headers": answer_fields(start)})
+        await self._send({"type": UPGRADE, "headers": self._fields(start)})
         while (part := await conversation.next_part()) is not None:
             await self._send({"type": "http.response.body", "body": part, "more_body": True})
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from asset_server.url import Target
 from functions.routes_json import RoutesJson
+from router.edge import EdgeRequest, FunctionFirst
 from router.hashed import put_route
 from router.hostname import Hostname
 from router.kv.schema import Database
@@ -68,13 +70,20 @@ def test_head_is_get_without_the_body(site: BuiltEdge, target: str) -> None:
     assert (head.status, head.headers, bytes(head.body)) == (got.status, got.headers, b"")
 
 
-def test_a_function_route_says_503_and_the_assets_are_served(site: BuiltEdge) -> None:
+def test_a_function_route_is_the_functions_and_the_assets_are_served(site: BuiltEdge) -> None:
     routes = RoutesJson.parse('{"version":1,"include":["/api/*"],"exclude":[]}').encode()
-    site.publish("f.pages.test", {"/index.html": b"page"}, function_routes=routes)
+    pipeline = site.publish("f.pages.test", {"/index.html": b"page"}, function_routes=routes)
     assert site.get("f.pages.test").body == b"page"
-    answer = site.get("f.pages.test", "/api/hello")
-    assert answer.status == 503
-    assert b"function" in bytes(answer.body)
+    request = EdgeRequest(method="GET", target=b"/api/a/../b?q='", host=b"f.pages.test", scheme="http", headers=[])
+    assert site.edge.handle(request) == FunctionFirst(pipeline, Target("/api/b", "?q=%27"))
+
+
+def test_a_function_gets_its_own_deployments_assets_by_any_host(site: BuiltEdge) -> None:
+    pipeline = site.publish("mine.pages.test", {"/index.html": b"mine"})
+    site.publish("theirs.pages.test", {"/index.html": b"theirs"}, site_no=2)
+    for host in (b"theirs.pages.test", b"elsewhere.example", b"[::1", b""):
+        request = EdgeRequest(method="GET", target=b"/", host=host, scheme="http", headers=[])
+        assert site.edge.answer_from_assets(pipeline, request).body == b"mine"
 
 
 def test_hardening_59_a_bit_flipped_manifest_is_that_hosts_500_counted_and_logged_once(site: BuiltEdge) -> None:
