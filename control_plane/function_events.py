@@ -60,7 +60,11 @@ async def begin_tail(plane: ControlPlane, call: SiteCall) -> JsonObject:
 
 
 async def end_tail(plane: ControlPlane, call: SiteCall) -> None:
-    await asyncio.to_thread(plane.events.end_watch, call.path("tail"))
+    """Of this deployment alone; one that is over already is over."""
+    bundle, tail_id = bundle_of(plane, call), call.path("tail")
+    watched = await asyncio.to_thread(plane.events.watched, tail_id)
+    if watched is not None and watched.bundle == bundle:
+        await asyncio.to_thread(plane.events.end_watch, tail_id)
 
 
 def bundle_of(plane: ControlPlane, call: SiteCall) -> str:

@@ -1,9 +1,10 @@
 """Which bundles may run beside the others, after a process was lost to one of them. Pure: the clock comes in.
 
 workerd runs all isolates on one thread, so an endless loop stops every site, and nothing in it says whose loop it is.
-What is known is which bundles had a request under way. When that is one alone, it is the culprit and rests, each time
-for longer; when there are several, each is a suspect and runs in a cell (a process for it alone) until it has
-answered and its time in the cell is over. A bundle that gives no trouble for a while is forgotten.
+What is known is which bundles had a request under way, or had one just before (work goes on after an answer). When no
+other can have been it, a bundle is the culprit and rests, each time for longer; when several can, each is a suspect and
+runs in a cell (a process for it alone) until it has answered and its time in the cell is over. A bundle that gives no
+trouble for a while is forgotten.
 """
 
 from collections.abc import Collection
@@ -41,12 +42,12 @@ class Probation:
     def __init__(self) -> None:
         self._records: dict[str, Record] = {}
 
-    def note_loss(self, bundles: Collection[str], now_s: float) -> None:
-        """A process was lost while requests of `bundles` were under way in it."""
+    def note_loss(self, bundles: Collection[str], now_s: float, *, is_certain: bool) -> None:
+        """A process was lost to one of `bundles`; `is_certain` where it can have been no other."""
         for bundle in bundles:
             record = self._records.setdefault(bundle, Record())
             record.last_trouble_s, record.has_answered = now_s, False
-            if len(bundles) == 1:
+            if is_certain:
                 record.offences += 1
                 rest_s = min(REST_S * 2 ** (record.offences - 1), REST_S_MAX)
                 record.rests_until_s = now_s + rest_s

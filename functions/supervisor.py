@@ -26,6 +26,7 @@ HANG_CPU_S: Final = 1.8
 HANG_S_MAX: Final = 20.0
 SENT_SLACK_S: Final = 0.1
 RECENT_S: Final = 10.0
+AT_LARGE_S: Final = 60.0
 RESTART_S: Final = 0.05
 RESTART_S_MAX: Final = 5.0
 CELLS_MAX: Final = 4
@@ -122,6 +123,7 @@ class Supervisor:
         self._watch: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._number = 0
+        self._lost_at_s = -AT_LARGE_S
         self._is_closed = False
         self.probation = Probation()
         self.counts = SupervisorCounts()
@@ -316,14 +318,17 @@ class Supervisor:
     def _hold_against(self, process: WorkerdProcess, sent_before_s: float = float("inf")) -> None:
         now_s = self._now_s()
         cell = next((cell for cell in self._cells if cell.process is process), None)
-        suspects = (
-            [cell.bundle]
-            if cell is not None
-            else sorted(process.bundles_under_way(sent_before_s=sent_before_s))
-            or sorted(each for each, sent_s in process.last_sent_s.items() if sent_s > now_s - RECENT_S)
-        )
-        self._culprits[process] = suspects
-        self.probation.note_loss(suspects, now_s)
+        if cell is not None:
+            suspects, is_certain = {cell.bundle}, True
+        else:
+            recent = {each for each, sent_s in process.last_sent_s.items() if sent_s > now_s - RECENT_S}
+            suspects = set(process.bundles_under_way(sent_before_s=sent_before_s)) or recent
+            is_certain = len(suspects | recent) == 1
+            if now_s - self._lost_at_s < AT_LARGE_S:
+                suspects |= recent  # those of the last time weren't it: perhaps what loops has answered already
+            self._lost_at_s = now_s
+        self._culprits[process] = sorted(suspects)
+        self.probation.note_loss(suspects, now_s, is_certain=is_certain)
 
     def _replace_main(self, resident_bytes: int) -> None:
         """The next request starts another; this one goes when its last request has."""

@@ -3,6 +3,7 @@
     BACKUP/kv/data.mdb      the store, compacted, as of one commit
     BACKUP/blobs/…          the blobs that this commit needs; hard links where the file system allows it
     BACKUP/bundles/…        the function bundles
+    BACKUP/functions/…      the keys and values of functions, as of one moment
     BACKUP/secrets/…        0600: whoever has them and the rest has everything
     BACKUP/backup.json      written last: without it the backup isn't whole
 
@@ -14,9 +15,10 @@ not before.
 import errno
 import os
 import shutil
+import sqlite3
 import tarfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -91,6 +93,7 @@ def fill(folder: DataFolder, partial: Path, *, clock: Clock, watcher: Watcher) -
         missing = copy_blobs(folder.blobs, copy.blobs, sorted(needed), watcher)
     if folder.bundles.is_dir():
         shutil.copytree(folder.bundles, copy.bundles, copy_function=link_or_copy)
+    copy_key_values(folder.key_values, copy.key_values)
     for file in sorted(folder.secrets.iterdir()):
         copy_secret(file, copy.secrets / file.name)
     refuse_another_ring(copy)
@@ -131,6 +134,16 @@ def copy_blobs(source: Path, target: Path, keys: list[str], watcher: Watcher) ->
             link_or_copy(file, copies.path / file.parent.name / file.name)
         watcher.advance()
     return missing
+
+
+def copy_key_values(source: Path, target: Path) -> None:
+    """While functions write to it: SQLite copies a consistent state. Logs are left out."""
+    if not source.is_file():
+        return
+    target.parent.mkdir(mode=PRIVATE_FOLDER_MODE)
+    with closing(sqlite3.connect(source)) as live, closing(sqlite3.connect(target)) as copy:
+        live.backup(copy)
+    target.chmod(SECRET_MODE)
 
 
 def link_or_copy(source: "str | Path", target: "str | Path") -> None:

@@ -33,7 +33,8 @@ const probes = {
   count: async () => (globalThis.count = (globalThis.count ?? 0) + 1),
   cache: async (env, url) => {
     const key = "http://cache.example/shared";
-    if (url.searchParams.has("put")) await caches.default.put(key, new Response("mine", { headers: { "cache-control": "max-age=60" } }));
+    const mine = new Response("mine", { headers: { "cache-control": "max-age=60" } });
+    if (url.searchParams.has("put")) await caches.default.put(key, mine);
     return (await caches.default.match(key))?.text() ?? "miss";
   },
   file: async () => (await import("node:fs")).readFileSync("/etc/passwd", "utf8"),
@@ -69,7 +70,8 @@ def said(functions: FunctionServer, target: str, site: str = "mine", **headers: 
 @pytest.mark.parametrize(
     "host",
     [
-        "127.0.0.1", "localhost", "0x7f.1", "2130706433", "0177.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "[::]", "0.0.0.0",
+        "127.0.0.1", "localhost", "0x7f.1", "2130706433", "0177.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "[::]",
+        "0.0.0.0",
         "169.254.169.254", "[fe80::1]", "10.0.0.1", "172.16.0.1", "192.168.0.1", "100.64.0.1", "[fc00::1]", "[fd00::1]",
         "[64:ff9b::7f00:1]", "[2002:7f00:1::1]", "192.0.0.1", "198.18.0.1", "224.0.0.1", "255.255.255.255", "[ff02::1]",
     ],
