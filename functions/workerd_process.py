@@ -25,7 +25,7 @@ from functions.workerd_http import AskHead, WorkerdSocket
 
 BACKLOG: Final = 1024
 START_S_MAX: Final = 20.0
-SETTLE_S: Final = 0.5
+SETTLE_S: Final = 0.2
 PR_SET_PDEATHSIG: Final = 1
 PR_SET_NO_NEW_PRIVS: Final = 38
 CLOCK_TICKS: Final = os.sysconf("SC_CLK_TCK")

@@ -67,7 +67,7 @@ class FunctionStage:
         except FunctionUnavailable as error:
             failure = error_pages.function_unavailable(error.status, error.reason, retry_after_s=error.retry_after_s)
         except FunctionLost as lost:
-            failure = error_pages.function_too_slow() if lost.was_to_blame else error_pages.function_lost()
+            failure = lost.page()
         if request.method in ("GET", "HEAD") and self._opens_to_assets(request.bundle):
             return from_assets()
         return failure
@@ -86,7 +86,7 @@ class FunctionStage:
                 await process.settled()
                 was_to_blame = self._supervisor.was_to_blame(process, request.bundle)
                 if is_last or not request.is_repeatable or self._supervisor.rests(request.bundle):
-                    raise FunctionLost(was_to_blame=was_to_blame) from None
+                    raise FunctionLost(has_ended=process.has_ended, was_to_blame=was_to_blame) from None
                 return None
         if isinstance(outcome, Failed):
             if outcome.text is not None:
@@ -105,11 +105,17 @@ class FunctionStage:
 
 
 class FunctionLost(Exception):
-    """Its process ended before it answered, or it didn't answer in time."""
+    """The conversation broke off before the answer's head. Where the process lives on, the function broke it off."""
 
-    def __init__(self, *, was_to_blame: bool) -> None:
-        super().__init__("the function's process ended before it answered")
-        self.was_to_blame = was_to_blame
+    def __init__(self, *, has_ended: bool, was_to_blame: bool) -> None:
+        super().__init__("the function didn't answer")
+        self._has_ended = has_ended
+        self._was_to_blame = was_to_blame
+
+    def page(self) -> Response:
+        if not self._has_ended:
+            return error_pages.function_failed()
+        return error_pages.function_too_slow() if self._was_to_blame else error_pages.function_lost()
 
 
 @dataclass(frozen=True, slots=True)

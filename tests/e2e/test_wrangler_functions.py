@@ -1,11 +1,13 @@
 """An unmodified wrangler deploys functions, keeps keys and values, and tails what a function says."""
 
 import json
+import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -121,7 +123,7 @@ def test_what_we_have_not_is_refused_with_the_bindings_name(
 ) -> None:
     for extra, said in (
         ('[[d1_databases]]\nbinding = "DB"\ndatabase_name = "x"\ndatabase_id = "1"\n', "'DB' is a D1 database"),
-        ('[[r2_buckets]]\nbinding = "FILES"\nbucket_name = "x"\n', "'FILES' is an R2 bucket"),
+        ('[[r2_buckets]]\nbinding = "FILES"\nbucket_name = "files"\n', "'FILES' is an R2 bucket"),
         ('[[kv_namespaces]]\nbinding = "NONE"\nid = "0123"\n', "which doesn't exist"),
     ):
         folder = write_tree(
@@ -157,6 +159,8 @@ def test_a_tail_shows_requests_lines_and_errors(wrangler: WranglerClient, counte
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(PATIENCE_S)
+        assert process.stdout is not None
+        process.stdout.close()
     by_path = {event["event"]["request"]["url"].rpartition("/")[2]: event for event in events}
     assert by_path["count"]["logs"][0]["message"][0] == "counted"
     assert by_path["throws"]["exceptions"][0]["message"] == "on purpose"
@@ -167,10 +171,8 @@ def ask(wrangler: WranglerClient, target: str) -> None:
     wrangler.server.get("counter.pages.localhost", target)
 
 
-def read_events(process: "subprocess.Popen[str]", *, asking: object) -> list[dict]:  # type: ignore[type-arg]
+def read_events(process: "subprocess.Popen[str]", *, asking: Callable[[], object]) -> list[dict[str, Any]]:
     """The first events, asking again until the tail is on."""
-    import selectors
-
     assert process.stdout is not None
     decoder, text, events = json.JSONDecoder(), "", []
     selector = selectors.DefaultSelector()
@@ -179,7 +181,7 @@ def read_events(process: "subprocess.Popen[str]", *, asking: object) -> list[dic
     seen: set[str] = set()
     while not {"count", "throws"} <= seen:
         assert time.monotonic() < deadline_s, f"the tail showed {text!r}"
-        asking()  # type: ignore[operator]
+        asking()
         if selector.select(timeout=1):
             text += process.stdout.readline()
         while text.strip():

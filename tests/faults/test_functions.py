@@ -41,8 +41,16 @@ export default {
         return new Response(new ReadableStream({ pull: (controller) => controller.enqueue(new Uint8Array(65536)) }));
       case "/half":
         return new Response(
-          new ReadableStream({ start: (c) => c.enqueue(new Uint8Array(9)), pull() { throw new Error("midway"); } }),
+          new ReadableStream({
+            async pull(controller) {
+              controller.enqueue(new Uint8Array(9));
+              await scheduler.wait(20);
+              if ((kept.push(0) & 3) === 0) throw new Error("midway");
+            },
+          }),
         );
+      case "/at-once":
+        return new Response(new ReadableStream({ pull() { throw new Error("a secret at once"); } }));
       case "/throw":
         throw new Error("a secret that no visitor may see");
       case "/never":
@@ -129,7 +137,7 @@ def test_hardening_74_a_loop_after_the_answer_ends_with_its_process(functions: F
 
 def test_errors_show_a_visitor_nothing_of_the_code(functions: FunctionServer) -> None:
     functions.deploy("throws", BAD)
-    for target in ("/throw", "/never"):
+    for target in ("/throw", "/never", "/at-once"):
         answer = functions.get("throws", target)
         assert answer.status == 500
         assert b"secret" not in answer.body
