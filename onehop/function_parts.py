@@ -17,7 +17,7 @@ from asset_server.message import Response
 from control_plane.secret_files import read_or_make_key
 from functions.bundle import BundleDamaged, BundleMissing, BundleStore
 from functions.event_sink import EventSink
-from functions.installation import Workerd, examine, installed_program
+from functions.installation import Workerd, examine
 from functions.key_values import KeyValueStore
 from functions.response_cache import ResponseCache
 from functions.supervisor import Supervisor, SupervisorLimits
@@ -27,6 +27,7 @@ from functions.workerd_config import render_config
 from functions.workerd_process import RunFolder, WorkerdUnusable
 from onehop.config import Config
 from onehop.data_folder import DataFolder
+from onehop.workerd_choice import chosen_workerd
 from router.edge import Edge
 from router.event_log import event_log
 from router.function_cache import FunctionCache
@@ -130,7 +131,7 @@ class EdgeFunctions:
 @contextmanager
 def opened_functions(config: Config, folder: DataFolder, edge: Edge) -> Iterator[EdgeFunctions | None]:
     """None where there's no workerd that can be used."""
-    workerd = find_workerd(config, folder)
+    workerd = find_workerd(config)
     if workerd is None:
         yield None
         return
@@ -154,8 +155,8 @@ def opened_functions(config: Config, folder: DataFolder, edge: Edge) -> Iterator
         )  # fmt: skip
 
 
-def find_workerd(config: Config, folder: DataFolder) -> Workerd | None:
-    program = config.workerd if config.workerd is not None else installed_program(folder.functions)
+def find_workerd(config: Config) -> Workerd | None:
+    program = chosen_workerd(config)
     if program is None:
         return None
     try:

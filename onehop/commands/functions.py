@@ -10,13 +10,14 @@ import orjson
 import typer
 
 from functions.bundle import BundleStore
-from functions.installation import examine, installed_program
+from functions.installation import examine
 from onehop.commands.deployment import find_id
 from onehop.commands.options import AsJson, Data, SiteName, connect
 from onehop.config import load_config
 from onehop.data_folder import DataFolder
 from onehop.errors import CommandFailed
 from onehop.output import show_fields, show_json, show_line
+from onehop.workerd_choice import chosen_workerd
 from onehop.workerd_install import VERSION, install_workerd
 
 app = typer.Typer(add_completion=False, help="Functions: install workerd, show whether it is there, read logs.")
@@ -52,7 +53,7 @@ def status(data: Data = None, as_json: AsJson = False) -> None:
     """Which workerd a server with this data folder would run, and what waits for it."""
     config = load_config({"data": data}, os.environ)
     folder = DataFolder(config.data)
-    program = config.workerd if config.workerd is not None else installed_program(folder.functions)
+    program = chosen_workerd(config)
     workerd = examine(program) if program is not None else None
     bundles_count = sum(1 for _ in BundleStore(folder.bundles).ids())
     if as_json:
