@@ -4,6 +4,7 @@ Clients branch on `success` alone, and print the messages of `errors`; a body th
 them. So every answer of the API is an envelope, whatever went wrong.
 """
 
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -104,7 +105,7 @@ def translate(error: Exception) -> ApiError:
             return StorageFull()
         case StoreDamaged() | StoreInconsistent() | RecordUnreadable() | PipelineUnreadable() | ManifestCorrupt():
             return StorageDamaged()
-        case StoreError() | KeysRefused() | OSError():
+        case StoreError() | KeysRefused() | OSError() | sqlite3.Error():
             return StorageFailed()
         case _:
             return Defect()

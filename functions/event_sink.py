@@ -8,16 +8,17 @@ bytes an event, what waits to be written. What is over goes first: the oldest, t
 
 import asyncio
 import sqlite3
-import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
 import orjson
+
+from functions.sqlite_file import SqliteFile
 
 EVENT_BYTES_MAX: Final = 64 * 1024
 EVENTS_A_BUNDLE_MAX: Final = 1_000
@@ -27,7 +28,6 @@ WRITE_EVERY_S: Final = 0.1
 WATCHES_READ_EVERY_S: Final = 1.0
 LINES_AN_EVENT_MAX: Final = 200
 LINE_CHARACTERS_MAX: Final = 8_192
-BUSY_MS: Final = 5_000
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS events (
   number INTEGER PRIMARY KEY AUTOINCREMENT, bundle TEXT NOT NULL, event BLOB NOT NULL
@@ -58,26 +58,19 @@ class Watched:
 class EventSink:
     """One process's way to the file."""
 
-    def __init__(self, database: sqlite3.Connection) -> None:
-        self._database = database
-        self._lock = threading.Lock()
+    def __init__(self, file: SqliteFile) -> None:
+        self._file = file
         self._waiting: deque[tuple[str, bytes]] = deque(maxlen=WAITING_MAX)
         self._watches: dict[str, int] = {}
 
     @classmethod
     @contextmanager
     def opened(cls, path: Path) -> Iterator[Self]:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        file = SqliteFile(path, SCHEMA, synchronous="OFF")  # what a crash loses of it is only log
         try:
-            path.chmod(0o600)
-            database.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
-            database.execute("PRAGMA journal_mode = WAL")
-            database.execute("PRAGMA synchronous = OFF")  # what a crash loses of it is only log
-            database.executescript(SCHEMA)
-            yield cls(database)
+            yield cls(file)
         finally:
-            database.close()
+            file.close()
 
     # What an edge worker does
 
@@ -93,12 +86,12 @@ class EventSink:
 
     def note_failure(self, bundle: str, text: str, *, url: str, method: str) -> None:
         """A function that ended with an error without saying so itself: one that didn't even start."""
-        now_ms = round(time.time() * 1000)
+        at_ms = now_ms()
         document = {
             "outcome": "exception",
-            "exceptions": [{"name": "Error", "message": text, "timestamp": now_ms}],
+            "exceptions": [{"name": "Error", "message": text, "timestamp": at_ms}],
             "logs": [],
-            "eventTimestamp": now_ms,
+            "eventTimestamp": at_ms,
             "event": {"request": {"url": url, "method": method, "headers": {}, "cf": {}}, "response": {"status": 500}},
         }
         self._waiting.append((bundle, encode_event(document)))
@@ -129,74 +122,71 @@ class EventSink:
             await asyncio.sleep(WRITE_EVERY_S)
 
     def _flush(self) -> None:
+        """What a disk that is full or broken doesn't take is lost: the requests that it tells of mustn't be."""
         taken = [self._waiting.popleft() for _ in range(len(self._waiting))]
-        with self._lock, self._database:
-            self._database.execute("BEGIN IMMEDIATE")
-            self._database.executemany("INSERT INTO events (bundle, event) VALUES (?, ?)", taken)
+        with suppress(sqlite3.Error, OSError), self._file.transaction() as transaction:
+            transaction.run_many("INSERT INTO events (bundle, event) VALUES (?, ?)", taken)
             for bundle in {bundle for bundle, _ in taken}:
-                self._database.execute(
+                transaction.run(
                     "DELETE FROM events WHERE bundle = ? AND number <= (SELECT number FROM events WHERE bundle = ?"
                     " ORDER BY number DESC LIMIT 1 OFFSET ?)",
                     (bundle, bundle, EVENTS_A_BUNDLE_MAX),
                 )
-            self._database.execute(
-                "DELETE FROM events WHERE number <= (SELECT MAX(number) FROM events) - ?", (EVENTS_MAX,)
-            )
-            self._database.execute("COMMIT")
+            transaction.run("DELETE FROM events WHERE number <= (SELECT MAX(number) FROM events) - ?", (EVENTS_MAX,))
 
     def _read_watches(self) -> dict[str, int]:
-        with self._lock:
-            rows = self._database.execute(
-                "SELECT bundle, MAX(expires_ms) FROM watches WHERE expires_ms > ? GROUP BY bundle",
-                (round(time.time() * 1000),),
-            ).fetchall()
-        return dict(rows)
+        with suppress(sqlite3.Error, OSError):
+            return dict(
+                self._file.run(
+                    "SELECT bundle, MAX(expires_ms) FROM watches WHERE expires_ms > ? GROUP BY bundle", (now_ms(),)
+                )
+            )
+        return {}
 
     # What the control plane does
 
     def last_number(self) -> int:
-        with self._lock:
-            row = self._database.execute("SELECT MAX(number) FROM events").fetchone()
-        return row[0] or 0
+        ((number,),) = self._file.run("SELECT MAX(number) FROM events")
+        return number or 0
 
     def events_after(self, bundle: str, number: int, *, limit: int) -> list[Event]:
         """The oldest of those that came after event `number`."""
-        with self._lock:
-            rows = self._database.execute(
-                "SELECT number, event FROM events WHERE bundle = ? AND number > ? ORDER BY number LIMIT ?",
-                (bundle, number, limit),
-            ).fetchall()
+        rows = self._file.run(
+            "SELECT number, event FROM events WHERE bundle = ? AND number > ? ORDER BY number LIMIT ?",
+            (bundle, number, limit),
+        )
         return [Event(number, orjson.loads(document)) for number, document in rows]
 
     def last_events(self, bundle: str, *, limit: int) -> list[Event]:
         """The newest, oldest first."""
-        with self._lock:
-            rows = self._database.execute(
-                "SELECT number, event FROM events WHERE bundle = ? ORDER BY number DESC LIMIT ?", (bundle, limit)
-            ).fetchall()
+        rows = self._file.run(
+            "SELECT number, event FROM events WHERE bundle = ? ORDER BY number DESC LIMIT ?", (bundle, limit)
+        )
         return [Event(number, orjson.loads(document)) for number, document in reversed(rows)]
 
     def watch(self, watch_id: str, bundle: str, *, expires_ms: int, filters: bytes) -> None:
         """Until then every request of the bundle leaves an event, not only those that said something."""
-        with self._lock:
-            self._database.execute("DELETE FROM watches WHERE expires_ms <= ?", (round(time.time() * 1000),))
-            self._database.execute(
+        with self._file.transaction() as transaction:
+            transaction.run("DELETE FROM watches WHERE expires_ms <= ?", (now_ms(),))
+            transaction.run(
                 "INSERT INTO watches (id, bundle, expires_ms, filters) VALUES (?, ?, ?, ?)",
                 (watch_id, bundle, expires_ms, filters),
             )
 
     def watched(self, watch_id: str) -> Watched | None:
         """None when there is no such watch or it is over."""
-        with self._lock:
-            row = self._database.execute(
-                "SELECT bundle, filters FROM watches WHERE id = ? AND expires_ms > ?",
-                (watch_id, round(time.time() * 1000)),
-            ).fetchone()
-        return Watched(*row) if row else None
+        rows = self._file.run(
+            "SELECT bundle, filters FROM watches WHERE id = ? AND expires_ms > ?", (watch_id, now_ms())
+        )
+        return Watched(*rows[0]) if rows else None
 
     def end_watch(self, watch_id: str) -> None:
-        with self._lock:
-            self._database.execute("DELETE FROM watches WHERE id = ?", (watch_id,))
+        self._file.run("DELETE FROM watches WHERE id = ?", (watch_id,))
+
+
+def now_ms() -> int:
+    """Unix time."""
+    return round(time.time() * 1000)
 
 
 def encode_event(document: dict[str, Any]) -> bytes:

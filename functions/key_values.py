@@ -7,13 +7,14 @@ commits decide what is live. Expired keys are gone for readers at once and are t
 """
 
 import sqlite3
-import threading
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
+
+from functions.sqlite_file import SqliteFile
 
 KEY_BYTES_MAX: Final = 512
 VALUE_BYTES_MAX: Final = 25 * 1024 * 1024
@@ -21,7 +22,6 @@ METADATA_BYTES_MAX: Final = 1024
 LIFETIME_S_MIN: Final = 60
 LIST_MAX: Final = 1_000
 SWEPT_EACH_WRITE: Final = 20
-BUSY_MS: Final = 5_000
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS namespaces (id TEXT PRIMARY KEY, title TEXT NOT NULL UNIQUE) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS entries (
@@ -63,24 +63,17 @@ class Namespace:
 class KeyValueStore:
     """Every namespace of one data folder. Its calls block, each for one short transaction; any thread may call."""
 
-    def __init__(self, database: sqlite3.Connection) -> None:
-        self._database = database
-        self._lock = threading.Lock()
+    def __init__(self, file: SqliteFile) -> None:
+        self._run = file.run
 
     @classmethod
     @contextmanager
     def opened(cls, path: Path) -> Iterator[Self]:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        file = SqliteFile(path, SCHEMA, synchronous="NORMAL")
         try:
-            path.chmod(0o600)
-            database.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
-            database.execute("PRAGMA journal_mode = WAL")
-            database.execute("PRAGMA synchronous = NORMAL")
-            database.executescript(SCHEMA)
-            yield cls(database)
+            yield cls(file)
         finally:
-            database.close()
+            file.close()
 
     def get(self, namespace: str, key: str, *, now_s: int) -> Entry | None:
         rows = self._run(
@@ -156,10 +149,6 @@ class KeyValueStore:
             " (SELECT rowid FROM entries WHERE expires_s IS NOT NULL AND expires_s <= ? LIMIT ?)",
             (now_s, SWEPT_EACH_WRITE),
         )
-
-    def _run(self, statement: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
-        with self._lock:
-            return self._database.execute(statement, values).fetchall()
 
 
 def key_bytes(key: str) -> bytes:

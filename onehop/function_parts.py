@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +28,7 @@ from functions.workerd_process import RunFolder, WorkerdUnusable
 from onehop.config import Config
 from onehop.data_folder import DataFolder
 from onehop.workerd_choice import chosen_workerd
+from router import error_pages
 from router.edge import Edge
 from router.event_log import event_log
 from router.function_cache import FunctionCache
@@ -105,8 +106,17 @@ class EdgeFunctions:
             cf={"colo": dc.upper(), "httpProtocol": "HTTP/1.1", "tlsVersion": "", "tlsCipher": ""},
         )
         self._open = AsyncExitStack()
+        self._is_unusable = False
 
     async def start(self) -> None:
+        """Never fails: an edge that can't run functions serves assets."""
+        try:
+            await self._start()
+        except OSError as error:
+            event_log().error("functions.unusable", reason=str(error))
+            self._is_unusable = True
+
+    async def _start(self) -> None:
         await self._open.enter_async_context(
             listening(self._folder.edge_socket, self._door, lambda pid: pid in self._supervisor.pids)
         )
@@ -125,23 +135,28 @@ class EdgeFunctions:
         send: Callable[[Any], Awaitable[None]],
         from_assets: Callable[[], Response],
     ) -> int | Response:
+        if self._is_unusable:
+            return error_pages.functions_absent()
         return await self._stage.answer(request, receive, send, from_assets)
 
 
 @contextmanager
 def opened_functions(config: Config, folder: DataFolder, edge: Edge) -> Iterator[EdgeFunctions | None]:
-    """None where there's no workerd that can be used."""
+    """None where they can't be run: without a workerd that can be used, or without a folder for its sockets."""
     workerd = find_workerd(config)
     if workerd is None:
         yield None
         return
-    bundles = BundleStore(folder.bundles)
-    with (
-        run_folder() as run,
-        KeyValueStore.opened(folder.key_values) as keys,
-        EventSink.opened(folder.events) as events,
-    ):
-        seal = VariableSeal(read_or_make_key(folder.secrets / "variables-key"))
+    with ExitStack() as stack:
+        try:
+            run = stack.enter_context(run_folder())
+        except OSError as error:
+            event_log().error("functions.unusable", reason=str(error))
+            yield None
+            return
+        keys = stack.enter_context(KeyValueStore.opened(folder.key_values))
+        events = stack.enter_context(EventSink.opened(folder.events))
+        bundles = BundleStore(folder.bundles)
         supervisor = Supervisor(
             workerd.program,
             run,
@@ -149,6 +164,7 @@ def opened_functions(config: Config, folder: DataFolder, edge: Edge) -> Iterator
             now_s=time.monotonic,
             tell=lambda event, fields: event_log().warning(event, **fields),
         )
+        seal = VariableSeal(read_or_make_key(folder.secrets / "variables-key"))
         yield EdgeFunctions(
             edge, StoredFunctions(bundles, seal, workerd, events), supervisor, run, keys, events,
             dc=config.dc, starts_at_once=next(bundles.ids(), None) is not None,

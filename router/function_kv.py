@@ -4,6 +4,7 @@ Each call is a short transaction of SQLite's, in a thread: a writer in another p
 """
 
 import asyncio
+import sqlite3
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
@@ -40,6 +41,8 @@ class FunctionKeyValues:
             return await asyncio.to_thread(self._run, namespace, operation, options, body)
         except KeyValueRefused as error:
             return said(400, str(error))
+        except (sqlite3.Error, OSError):
+            return said(503, "the store can't be written or read now")
 
     def _run(self, namespace: str, operation: str, options: Mapping[str, Any], body: bytes) -> Response:
         """Raises KeyValueRefused."""
