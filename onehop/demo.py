@@ -45,11 +45,11 @@ class DemoSite:
 
 DEMO_SITES: Final = (
     DemoSite("welcome", PRODUCTION_BRANCH, ("welcome",)),
-    DemoSite("tour", PRODUCTION_BRANCH, ("tour",)),
-    DemoSite("tour", "preview", ("tour", "tour-preview")),
+    DemoSite("tour", PRODUCTION_BRANCH, ("look", "tour")),
+    DemoSite("tour", "preview", ("look", "tour", "tour-preview")),
 )
 
-FUNCTIONS_SITE: Final = DemoSite("functions", PRODUCTION_BRANCH, ("functions",))
+FUNCTIONS_SITE: Final = DemoSite("functions", PRODUCTION_BRANCH, ("look", "functions"))
 """Deployed where there is a workerd to run it."""
 NAMESPACES: Final = f"{PAGES_API}/accounts/{ACCOUNT}/storage/kv/namespaces"
 NAMESPACE_TITLE: Final = "demo-counts"
