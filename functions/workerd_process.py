@@ -11,6 +11,7 @@ import ctypes
 import os
 import pwd
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -56,6 +57,9 @@ class RunFolder:
     @property
     def private(self) -> Path:
         return self.root / "own"
+
+    def remove(self) -> None:
+        shutil.rmtree(self.root, ignore_errors=True)
 
 
 @dataclass(frozen=True, slots=True)

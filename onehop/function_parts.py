@@ -127,6 +127,7 @@ class EdgeFunctions:
 
     async def stop(self) -> None:
         await self._open.aclose()
+        self._folder.remove()  # here: uvicorn ends the process by the signal that it got, before any block ends
 
     async def answer(
         self,

@@ -6,6 +6,7 @@ from typing import Final
 
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 FORWARDED_FOR: Final = b"x-forwarded-for"
+MAPPED: Final = "::ffff:"  # RFC 4291 2.5.5.2, as the kernel writes an IPv4 peer of an IPv6 socket
 UNKNOWN: Final = "127.0.0.1"
 """For a peer without an address: a Unix socket, a test."""
 
@@ -16,10 +17,10 @@ def client_address(
     """The last address on the way that isn't a trusted proxy's. What a client writes itself never counts."""
     if peer is None:
         return UNKNOWN
-    way = [peer[0]]
-    if trusted:
-        named = b",".join(value for name, value in fields if name == FORWARDED_FOR)
-        way = [*(each.strip().decode("latin-1") for each in named.split(b",") if each.strip()), peer[0]]
+    if not trusted:
+        return peer[0].removeprefix(MAPPED)  # the usual case, which needn't pay for parsing
+    named = b",".join(value for name, value in fields if name == FORWARDED_FOR)
+    way = [*(each.strip().decode("latin-1") for each in named.split(b",") if each.strip()), peer[0]]
     address = ipaddress.ip_address(peer[0])
     for text in reversed(way):
         try:

@@ -29,6 +29,8 @@ UPGRADE: Final = "onehop.upgrade"
 """An ASGI extension of ours: a message of this type, sent in place of a response's start, answers 101 with its headers.
 From then on the bodies of messages are the bytes of the other protocol, both ways, until the application's last."""
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+JOINED_BYTES_MAX: Final = 16 * 1024
+"""Up to here copying costs less than a system call, and the client isn't woken twice (uvloop doesn't join writes)."""
 FAILURE_BODY: Final = b"500 Internal Server Error\n"
 FAILURE_FIELDS: Final = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")]
 
@@ -180,7 +182,11 @@ class Exchange:
             self._answer_bytes_left -= len(body)
         if answer is not self._answer:
             self._answer = answer
-            self._connection.write(answer.data)
+            if answer.framing is BodyFraming.LENGTH and len(body) <= JOINED_BYTES_MAX:
+                self._connection.write(answer.data + body)
+                body = b""
+            else:
+                self._connection.write(answer.data)
         if answer.framing is BodyFraming.CHUNKED:
             if body:
                 self._connection.write(b"".join((b"%x\r\n" % len(body), body, b"\r\n")))

@@ -181,6 +181,21 @@ def test_a_killed_workerd_is_back_and_assets_are_served_on(functions: FunctionSe
         until_well(functions, "mixed", "/api")
 
 
+def test_a_workerd_that_grows_is_replaced_and_no_request_fails(tmp_path: Path) -> None:
+    keeps = """
+    const kept = [];
+    export default { fetch() { kept.push(new Uint8Array(1 << 18).fill(1)); return new Response("kept"); } };
+    """
+    with function_server(tmp_path, "--functions-memory-mib", "200") as functions:
+        functions.deploy("keeps", keeps)
+        assert functions.get("keeps").body == b"kept"
+        (first,) = functions.workerd_pids()
+        deadline_s = time.monotonic() + PATIENCE_S
+        while first in functions.workerd_pids():
+            assert functions.get("keeps").body == b"kept"
+            assert time.monotonic() < deadline_s, "the process was not replaced"
+
+
 def test_without_workerd_a_functions_path_says_so_and_assets_are_served(tmp_path: Path) -> None:
     with serving(tmp_path / "data", environ={"ONEHOP_WORKERD": ""}) as server:
         functions = FunctionServer(server, tmp_path / "sites")

@@ -30,4 +30,5 @@ def test_the_last_address_that_is_no_trusted_proxys(peer: str, forwarded: list[b
 
 def test_without_trusted_proxies_only_the_peer_counts() -> None:
     assert client_address(("127.0.0.1", 1), [(b"x-forwarded-for", b"203.0.113.9")], ()) == "127.0.0.1"
+    assert client_address(("::ffff:192.0.2.1", 1), [], ()) == "192.0.2.1"
     assert client_address(None, [], PROXIES) == "127.0.0.1"
