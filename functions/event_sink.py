@@ -61,6 +61,7 @@ class EventSink:
     def __init__(self, file: SqliteFile) -> None:
         self._file = file
         self._waiting: deque[tuple[str, bytes]] = deque(maxlen=WAITING_MAX)
+        self._noted = asyncio.Event()
         self._watches: dict[str, int] = {}
 
     @classmethod
@@ -83,6 +84,7 @@ class EventSink:
         for document in documents if isinstance(documents, list) else ():
             if isinstance(document, dict):
                 self._waiting.append((bundle, encode_event(document)))
+        self._noted.set()
 
     def note_failure(self, bundle: str, text: str, *, url: str, method: str) -> None:
         """A function that ended with an error without saying so itself: one that didn't even start."""
@@ -95,6 +97,7 @@ class EventSink:
             "event": {"request": {"url": url, "method": method, "headers": {}, "cf": {}}, "response": {"status": 500}},
         }
         self._waiting.append((bundle, encode_event(document)))
+        self._noted.set()
 
     def watched_until_ms(self, bundle: str) -> int:
         """0 when nobody watches it."""
@@ -114,12 +117,15 @@ class EventSink:
     async def _write_on(self) -> None:
         next_look_s = 0.0
         while True:
+            self._noted.clear()
             if self._waiting:
                 await asyncio.to_thread(self._flush)
             if time.monotonic() >= next_look_s:
                 next_look_s = time.monotonic() + WATCHES_READ_EVERY_S
                 self._watches = await asyncio.to_thread(self._read_watches)
-            await asyncio.sleep(WRITE_EVERY_S)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._noted.wait(), WATCHES_READ_EVERY_S)
+                await asyncio.sleep(WRITE_EVERY_S)  # what comes next is written with it
 
     def _flush(self) -> None:
         """What a disk that is full or broken doesn't take is lost: the requests that it tells of mustn't be."""

@@ -17,8 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from functions.cells import Cells
 from functions.probation import Probation
-from functions.workerd_process import RunFolder, WorkerdProcess, WorkerdUnusable, start_workerd
+from functions.workerd_process import (
+    FunctionUnavailable,
+    RunFolder,
+    WorkerdProcess,
+    WorkerdUnusable,
+    start_workerd,
+)
 
 WATCH_EVERY_S: Final = 0.2
 HANG_CPU_S: Final = 1.8
@@ -29,22 +36,11 @@ RECENT_S: Final = 10.0
 AT_LARGE_S: Final = 60.0
 RESTART_S: Final = 0.05
 RESTART_S_MAX: Final = 5.0
-CELLS_MAX: Final = 4
-CELL_WAIT_S: Final = 5.0
-CELL_IDLE_S: Final = 30.0
 DRAIN_S: Final = 30.0
 REQUESTS_OF_A_BUNDLE_MAX: Final = 512
 MIB: Final = 1024 * 1024
 OURS_ALONE: Final = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 """Signals by which somebody else ended the process: no bundle's doing."""
-
-
-class FunctionUnavailable(Exception):
-    """No process runs this bundle now. `status` is the answer's, `reason` is for people."""
-
-    def __init__(self, status: int, reason: str, *, retry_after_s: int) -> None:
-        super().__init__(reason)
-        self.status, self.reason, self.retry_after_s = status, reason, retry_after_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +56,6 @@ class SupervisorLimits:
     @property
     def hard_bytes(self) -> int:
         return self.resident_mib * MIB * 3 // 2
-
-
-@dataclass(slots=True)
-class Cell:
-    """A process for one bundle at a time."""
-
-    bundle: str
-    process: WorkerdProcess
-    used_s: float
 
 
 @dataclass(slots=True)
@@ -114,9 +101,6 @@ class Supervisor:
         self._failed_starts = 0
         self._may_start_at_s = 0.0
         self._failure = ""
-        self._cells: list[Cell] = []
-        self._cells_starting: dict[str, asyncio.Task[WorkerdProcess]] = {}
-        self._cell_freed = asyncio.Event()
         self._processes: set[WorkerdProcess] = set()
         self._hearts: dict[WorkerdProcess, Heart] = {}
         self._culprits: dict[WorkerdProcess, list[str]] = {}
@@ -126,6 +110,7 @@ class Supervisor:
         self._lost_at_s = -AT_LARGE_S
         self._is_closed = False
         self.probation = Probation()
+        self._cells = Cells(self._start, self.probation, now_s)
         self.counts = SupervisorCounts()
         self.in_flight: dict[str, int] = {}
 
@@ -140,7 +125,8 @@ class Supervisor:
 
     async def close(self) -> None:
         self._is_closed = True
-        for task in (self._watch, self._starting, *self._cells_starting.values(), *self._tasks):
+        self._cells.close()
+        for task in (self._watch, self._starting, *self._tasks):
             if task is not None:
                 task.cancel()
         for process in list(self._processes):
@@ -159,7 +145,7 @@ class Supervisor:
                 with process.carrying(bundle, self._now_s()):
                     yield process
             finally:
-                self._let_cells_go(process)
+                self._cells.note_idle()
         finally:
             self.in_flight[bundle] -= 1
             if not self.in_flight[bundle]:
@@ -184,7 +170,7 @@ class Supervisor:
                 retry_after_s=max(1, round(resting.left_s)),
             )
         if self.probation.needs_cell(bundle, now_s):
-            return await self._cell_for(bundle)
+            return await self._cells.process_for(bundle)
         return await self._main_process()
 
     async def _main_process(self) -> WorkerdProcess:
@@ -224,62 +210,6 @@ class Supervisor:
             self._watch = asyncio.create_task(self._watch_processes())
         return process
 
-    async def _cell_for(self, bundle: str) -> WorkerdProcess:
-        deadline_s = self._now_s() + CELL_WAIT_S
-        while True:
-            for cell in self._cells:
-                if cell.bundle == bundle and not cell.process.has_ended:
-                    cell.used_s = self._now_s()
-                    return cell.process
-            if (free := self._free_cell()) is not None:
-                free.bundle, free.used_s = bundle, self._now_s()
-                return free.process
-            if bundle in self._cells_starting or len(self._cells) + len(self._cells_starting) < CELLS_MAX:
-                return await self._new_cell(bundle)
-            left_s = deadline_s - self._now_s()
-            self._cell_freed.clear()
-            try:
-                await asyncio.wait_for(self._cell_freed.wait(), left_s)
-            except TimeoutError:
-                raise FunctionUnavailable(
-                    503, "This function is under watch, and waits for its turn.", retry_after_s=2
-                ) from None
-
-    def _free_cell(self) -> Cell | None:
-        """One that nothing is under way in, whose bundle needs it no more."""
-        now_s = self._now_s()
-        return next(
-            (
-                cell
-                for cell in self._cells
-                if cell.process.is_idle
-                and not cell.process.has_ended
-                and not (self.probation.needs_cell(cell.bundle, now_s) and now_s - cell.used_s < 1)
-            ),
-            None,
-        )
-
-    async def _new_cell(self, bundle: str) -> WorkerdProcess:
-        starting = self._cells_starting.get(bundle)
-        if starting is None:
-            starting = self._cells_starting[bundle] = asyncio.create_task(self._start_cell(bundle))
-        try:
-            return await asyncio.shield(starting)
-        except WorkerdUnusable as error:
-            raise FunctionUnavailable(503, str(error), retry_after_s=5) from None
-
-    async def _start_cell(self, bundle: str) -> WorkerdProcess:
-        try:
-            process = await self._start()
-            self._cells.append(Cell(bundle, process, self._now_s()))
-            return process
-        finally:
-            del self._cells_starting[bundle]
-
-    def _let_cells_go(self, process: WorkerdProcess) -> None:
-        if any(cell.process is process for cell in self._cells):
-            self._cell_freed.set()
-
     # -- watching --------------------------------------------------------------------------------------------------
 
     async def _watch_processes(self) -> None:
@@ -288,7 +218,7 @@ class Supervisor:
             for process in list(self._processes):
                 if not process.has_ended:
                     self._look_at(process)
-            self._end_idle_cells()
+            self._cells.end_idle()
 
     def _look_at(self, process: WorkerdProcess) -> None:
         measured = process.measure()
@@ -317,9 +247,9 @@ class Supervisor:
 
     def _hold_against(self, process: WorkerdProcess, sent_before_s: float = float("inf")) -> None:
         now_s = self._now_s()
-        cell = next((cell for cell in self._cells if cell.process is process), None)
-        if cell is not None:
-            suspects, is_certain = {cell.bundle}, True
+        alone = self._cells.bundle_in(process)
+        if alone is not None:
+            suspects, is_certain = {alone}, True
         else:
             recent = {each for each, sent_s in process.last_sent_s.items() if sent_s > now_s - RECENT_S}
             suspects = set(process.bundles_under_way(sent_before_s=sent_before_s)) or recent
@@ -354,8 +284,7 @@ class Supervisor:
             heart.beat.cancel()
         if process not in self._culprits and not process.is_draining and process.exit_signal not in OURS_ALONE:
             self._hold_against(process)
-        self._cells = [cell for cell in self._cells if cell.process is not process]
-        self._cell_freed.set()
+        self._cells.forget(process)
         was_main = process is self._main
         if was_main:
             self._main = None
@@ -366,13 +295,6 @@ class Supervisor:
         if was_main and not self._is_closed and self._starting is None:
             self._starting = asyncio.create_task(self._start_main(0.0))
             self._starting.add_done_callback(lambda task: task.cancelled() or task.exception())
-
-    def _end_idle_cells(self) -> None:
-        now_s = self._now_s()
-        for cell in self._cells:
-            if cell.process.is_idle and now_s - cell.used_s > CELL_IDLE_S:
-                cell.process.is_draining = True
-                cell.process.kill()
 
     def _in_background(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from asset_server.message import Response
-from functions.supervisor import FunctionUnavailable, Supervisor
+from functions.supervisor import Supervisor
 from functions.workerd_http import AnswerStart, WorkerdConnection, WorkerdGone
-from functions.workerd_process import WorkerdProcess
+from functions.workerd_process import FunctionUnavailable, WorkerdProcess
 from router import error_pages
 from router.exchange import UPGRADE, AnswerBrokenOff
 from router.function_request import OUTCOME, UNSTARTED, Fields, FunctionRequest, answer_fields
