@@ -43,6 +43,7 @@ FOLDER_PREFIX: Final = "onehop-functions-"
 SETTINGS_REMEMBERED_MAX: Final = 4_096
 PASSABLE: Final = 0o711
 PRIVATE: Final = 0o700
+READABLE: Final = 0o644
 
 
 class StoredFunctions:
@@ -188,24 +189,21 @@ def run_folder() -> Iterator[RunFolder]:
     """Sockets and configuration of this process, away from the data: its path may be longer than a socket's may be,
     and workerd's user mustn't need to pass through it."""
     remove_abandoned_folders()
-    root = Path(tempfile.gettempdir()) / f"{FOLDER_PREFIX}{os.getpid()}"
-    shutil.rmtree(root, ignore_errors=True)
-    root.mkdir(mode=PRIVATE)
+    run = RunFolder(Path(tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{os.getpid()}-")))
     try:
-        run = RunFolder(root)
         run.private.mkdir(mode=PRIVATE)
         run.config.write_text(render_config(str(run.edge_socket)), "utf-8")
-        run.config.chmod(0o644)
-        root.chmod(PASSABLE if os.geteuid() == 0 else PRIVATE)
+        run.config.chmod(READABLE)
+        run.root.chmod(PASSABLE if os.geteuid() == 0 else PRIVATE)
         yield run
     finally:
-        shutil.rmtree(root, ignore_errors=True)
+        run.remove()
 
 
 def remove_abandoned_folders() -> None:
     """What workers that were killed left behind."""
     for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*"):
         with contextlib.suppress(OSError, ValueError):
-            pid = int(folder.name.removeprefix(FOLDER_PREFIX))
+            pid = int(folder.name.removeprefix(FOLDER_PREFIX).partition("-")[0])
             if folder.lstat().st_uid == os.geteuid() and not Path(f"/proc/{pid}").exists():
                 shutil.rmtree(folder)
