@@ -9,8 +9,9 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
+from functions.errors import FunctionUnavailable, WorkerdUnusable
 from functions.probation import Probation
-from functions.workerd_process import FunctionUnavailable, WorkerdProcess, WorkerdUnusable
+from functions.workerd_process import WorkerdProcess
 
 CELLS_MAX: Final = 4
 WAIT_S: Final = 5.0

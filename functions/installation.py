@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
-from functions.workerd_process import WorkerdUnusable
+from functions.errors import WorkerdUnusable
 
 PACKAGES: Final = {"x86_64": "@cloudflare/workerd-linux-64", "aarch64": "@cloudflare/workerd-linux-arm64"}
 VERSION: Final = re.compile(r"workerd (\d{4}-\d{2}-\d{2})")

@@ -18,14 +18,9 @@ from pathlib import Path
 from typing import Final
 
 from functions.cells import Cells
+from functions.errors import FunctionUnavailable, WorkerdUnusable
 from functions.probation import Probation
-from functions.workerd_process import (
-    FunctionUnavailable,
-    RunFolder,
-    WorkerdProcess,
-    WorkerdUnusable,
-    start_workerd,
-)
+from functions.workerd_process import RunFolder, WorkerdProcess, start_workerd
 
 WATCH_EVERY_S: Final = 0.2
 HANG_CPU_S: Final = 1.8

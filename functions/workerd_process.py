@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from functions.errors import WorkerdUnusable
 from functions.workerd_config import CONTROL_FIELD, SOCKET_NAME
 from functions.workerd_http import AskHead, WorkerdSocket
 
@@ -34,18 +35,6 @@ PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 UNPRIVILEGED: Final = "nobody"
 COMPLAINT_BYTES_MAX: Final = 16 * 1024
 HEARTBEAT: Final = AskHead(b"GET", b"/", [(b"host", b"heartbeat.onehop.invalid"), (CONTROL_FIELD.encode(), b"{}")])
-
-
-class WorkerdUnusable(Exception):
-    """workerd can't be started; the text says why."""
-
-
-class FunctionUnavailable(Exception):
-    """No process runs this bundle now. `status` is the answer's, `reason` is for people."""
-
-    def __init__(self, status: int, reason: str, *, retry_after_s: int) -> None:
-        super().__init__(reason)
-        self.status, self.reason, self.retry_after_s = status, reason, retry_after_s
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ FAILURES: Final = {
     "onehop.data_folder.DataFolderRefused": EXIT_FAILED,
     "control_plane.secret_files.SecretUnusable": EXIT_FAILED,
     "control_plane.errors.ApiError": EXIT_FAILED,
-    "functions.workerd_process.WorkerdUnusable": EXIT_FAILED,
+    "functions.errors.WorkerdUnusable": EXIT_FAILED,
     "asset_server.durable.StoreFull": EXIT_FAILED,
     "router.key_files.KeysRefused": EXIT_FAILED,
     "router.rotation.RotationBlocked": EXIT_FAILED,

@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from asset_server.blobs import BlobStore
 from asset_server.server import AssetServer
 from onehop.config import Config
 from onehop.data_folder import DataFolder
-from onehop.function_parts import opened_functions
-from router.app import EdgeApp
+from onehop.workerd_choice import chosen_workerd
+from router.app import EdgeApp, Functions
 from router.edge import Edge
 from router.key_files import open_key_ring, read_key_ring, settle_pages_domain
 from router.kv.store import open_store
@@ -40,5 +40,14 @@ def opened_edge(config: Config, folder: DataFolder) -> Iterator[EdgeApp]:
         )
         assets = AssetServer(BlobStore(folder.root), time.time)
         edge = Edge(store=store, resolver=resolver, assets=assets)
-        with opened_functions(config, folder, edge) as functions:
+        with functions_of(config, folder, edge) as functions:
             yield EdgeApp(edge, trusted_proxies=config.trusted_proxies, functions=functions)
+
+
+def functions_of(config: Config, folder: DataFolder, edge: Edge) -> AbstractContextManager[Functions | None]:
+    if chosen_workerd(config) is None:
+        return nullcontext()
+    # Imported here: a start without workerd needn't wait for it.
+    from onehop.function_parts import opened_functions
+
+    return opened_functions(config, folder, edge)

@@ -16,6 +16,7 @@ from lru import LRU
 from asset_server.message import Response
 from control_plane.secret_files import read_or_make_key
 from functions.bundle import BundleDamaged, BundleMissing, BundleStore
+from functions.errors import WorkerdUnusable
 from functions.event_sink import EventSink
 from functions.installation import Workerd, examine
 from functions.key_values import KeyValueStore
@@ -24,7 +25,7 @@ from functions.supervisor import Supervisor, SupervisorLimits
 from functions.variable_seal import SealBroken, VariableSeal
 from functions.worker_code import worker_code
 from functions.workerd_config import render_config
-from functions.workerd_process import RunFolder, WorkerdUnusable
+from functions.workerd_process import RunFolder
 from onehop.config import Config
 from onehop.data_folder import DataFolder
 from onehop.workerd_choice import chosen_workerd

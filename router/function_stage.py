@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from asset_server.message import Response
+from functions.errors import FunctionUnavailable
 from functions.supervisor import Supervisor
 from functions.workerd_http import AnswerStart, WorkerdConnection, WorkerdGone
-from functions.workerd_process import FunctionUnavailable, WorkerdProcess
+from functions.workerd_process import WorkerdProcess
 from router import error_pages
 from router.exchange import UPGRADE, AnswerBrokenOff
 from router.function_request import OUTCOME, UNSTARTED, Fields, FunctionRequest, answer_fields
