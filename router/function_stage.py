@@ -25,7 +25,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 HEAD_S: Final = 100.0
-"""How long a function may take to its answer's head."""
+"""How long a function may take to its answer's head, from the last part of the request's body."""
 LOOPS_MAX: Final = 8
 TRIES: Final = 2
 SWITCHING: Final = 101
@@ -135,13 +135,13 @@ class Turn:
         self._send = send
         self.has_answered = False
         self.client_is_gone = False
+        self._head_deadline: asyncio.Timeout | None = None
 
     async def carry(self, conversation: WorkerdConnection) -> int | Failed:
         """The request's body there and the answer back, to the end. Raises WorkerdGone, also when the client went."""
         upload = asyncio.ensure_future(self._send_body(conversation))
         try:
-            async with asyncio.timeout(HEAD_S):
-                start = await conversation.answer_start()
+            start = await self._answer_start(conversation)
             if self._request.is_upgrade and start.status == SWITCHING:
                 return await self._tunnel(conversation, start)
             if start.status not in FINAL:
@@ -158,6 +158,15 @@ class Turn:
         finally:
             upload.cancel()
 
+    async def _answer_start(self, conversation: WorkerdConnection) -> AnswerStart:
+        """Raises WorkerdGone, TimeoutError."""
+        async with asyncio.timeout(HEAD_S) as deadline:
+            self._head_deadline = deadline
+            try:
+                return await conversation.answer_start()
+            finally:
+                self._head_deadline = None
+
     async def _send_body(self, conversation: WorkerdConnection) -> None:
         """Carries the body over, then waits for the client to go, with whom the conversation ends too."""
         while True:
@@ -170,6 +179,8 @@ class Turn:
                 await conversation.send_raw(message["body"])
             elif self._request.body_bytes != 0:
                 await conversation.send_body(message["body"], is_last=not message["more_body"])
+                if self._head_deadline is not None and not self._head_deadline.expired():
+                    self._head_deadline.reschedule(asyncio.get_running_loop().time() + HEAD_S)
 
     async def _pass_answer(self, conversation: WorkerdConnection, start: AnswerStart) -> int:
         self.has_answered = True
