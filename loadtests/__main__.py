@@ -3,7 +3,9 @@
 import subprocess
 import sys
 
-LOAD_TESTS = ("deploy", "guessing", "live", "migration", "pages", "scale", "storage", "ttfb")
+LOAD_TESTS = (
+    "deploy", "functions", "functions_many", "guessing", "live", "migration", "pages", "scale", "storage", "ttfb"
+)  # fmt: skip
 
 if __name__ == "__main__":
     sys.exit(

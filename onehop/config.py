@@ -50,6 +50,8 @@ class Config:
     trusted_proxies: tuple[IpNetwork, ...] = ()
     drain_s: float = 10.0
     log_format: Literal["console", "json"] = "console"
+    workerd: Path | None = None
+    functions_memory_mib: int = 768
 
 
 def parse_int(low: int, high: int) -> Callable[[object], int]:
@@ -130,6 +132,8 @@ PARSERS: Final[Mapping[str, Callable[[object], object]]] = {
     "trusted_proxies": parse_networks,
     "drain_s": parse_drain,
     "log_format": parse_choice("console", "json"),
+    "workerd": lambda value: Path(str(value)).expanduser(),
+    "functions_memory_mib": parse_int(64, 1_048_576),
 }
 assert PARSERS.keys() == {each.name for each in fields(Config)}
 

@@ -1,12 +1,15 @@
 """`onehop demo`."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from onehop.config import load_config
 from onehop.demo import DemoSite, RunningServer, deploy_demo_sites, first_deploy_lines, serving
 from onehop.output import show_line, watched
+from onehop.workerd_choice import chosen_workerd
 
 app = typer.Typer(add_completion=False)
 
@@ -25,7 +28,8 @@ def demo(
         if server is None:
             raise typer.Exit(1)
         with watched() as watcher:
-            sites = deploy_demo_sites(server, watcher=watcher)
+            has_workerd = chosen_workerd(load_config({"data": server.data}, os.environ)) is not None
+            sites = deploy_demo_sites(server, with_functions=has_workerd, watcher=watcher)
         tell(server, sites)
         raise typer.Exit(server.process.wait())
 
