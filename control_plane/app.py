@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from control_plane import accounts, assets, deployments, domains, operator, projects
+from control_plane import accounts, assets, deployments, domains, function_events, key_values, operator, projects
 from control_plane.dashboard import create_dashboard
 from control_plane.endpoints import (
     AccountHandler,
@@ -45,6 +45,8 @@ DEPLOYMENTS: Final = PROJECT + "/deployments"
 DEPLOYMENT: Final = DEPLOYMENTS + "/{deployment}"
 DOMAINS: Final = PROJECT + "/domains"
 OWN_SITE: Final = "/sites/{project}"
+NAMESPACES: Final = "/accounts/{account}/storage/kv/namespaces"
+NAMESPACE: Final = NAMESPACES + "/{namespace}"
 
 ANY_TOKEN_ROUTES: Final[list[tuple[str, str, AccountHandler]]] = [
     ("GET", "/memberships", accounts.list_memberships),
@@ -55,6 +57,20 @@ ANY_TOKEN_ROUTES: Final[list[tuple[str, str, AccountHandler]]] = [
 ]
 ACCOUNT_ROUTES: Final[list[AccountRow]] = [
     ("POST", PROJECTS, DEPLOY, projects.create_project),
+    ("GET", NAMESPACES, READ, key_values.list_namespaces),
+    ("POST", NAMESPACES, DEPLOY, key_values.create_namespace),
+    ("GET", NAMESPACE, READ, key_values.show_namespace),
+    ("PUT", NAMESPACE, DEPLOY, key_values.rename_namespace),
+    ("DELETE", NAMESPACE, DEPLOY, key_values.delete_namespace),
+    ("GET", NAMESPACE + "/keys", READ, key_values.list_keys),
+    ("PUT", NAMESPACE + "/bulk", DEPLOY, key_values.write_many),
+    ("DELETE", NAMESPACE + "/bulk", DEPLOY, key_values.delete_many),
+    ("POST", NAMESPACE + "/bulk/delete", DEPLOY, key_values.delete_many),
+    ("POST", NAMESPACE + "/bulk/get", READ, key_values.read_many),
+    ("GET", NAMESPACE + "/metadata/{key:path}", READ, key_values.read_metadata),
+    ("GET", NAMESPACE + "/values/{key:path}", READ, key_values.read_value),
+    ("PUT", NAMESPACE + "/values/{key:path}", DEPLOY, key_values.write_value),
+    ("DELETE", NAMESPACE + "/values/{key:path}", DEPLOY, key_values.delete_value),
 ]
 SITE_ROUTES: Final[list[SiteRow]] = [
     ("GET", PROJECT, READ, projects.show_project),
@@ -69,6 +85,8 @@ SITE_ROUTES: Final[list[SiteRow]] = [
     ("POST", DEPLOYMENT + "/retry", DEPLOY, deployments.retry_deployment),
     ("POST", DEPLOYMENT + "/rollback", DEPLOY, deployments.roll_back),
     ("GET", DEPLOYMENT + "/history/logs", READ, deployments.show_log),
+    ("POST", DEPLOYMENT + "/tails", DEPLOY, function_events.begin_tail),
+    ("DELETE", DEPLOYMENT + "/tails/{tail}", DEPLOY, function_events.end_tail),
     ("GET", DOMAINS, READ, domains.list_domains),
     ("POST", DOMAINS, ADMIN, domains.add_domain),
     ("GET", DOMAINS + "/{domain}", READ, domains.show_domain),
@@ -94,6 +112,7 @@ OWN_SITE_ROUTES: Final[list[SiteRow]] = [
     ("DELETE", OWN_SITE + "/branch", DEPLOY, operator.delete_branch),
     ("GET", OWN_SITE + "/deployments/{deployment}/files", READ, operator.list_files),
     ("POST", OWN_SITE + "/deployments/{deployment}/promote", DEPLOY, deployments.promote),
+    ("GET", OWN_SITE + "/deployments/{deployment}/events", DEPLOY, function_events.list_events),
 ]
 
 
@@ -113,6 +132,7 @@ def create_app(plane: ControlPlane, workflows: WorkflowsApi | None = None) -> St
         routes=[
             Route("/healthz", for_anyone(plane, tell_health), methods=["GET"]),
             Route("/metrics", for_anyone(plane, tell_metrics), methods=["GET"]),
+            Route(function_events.TAILS_PATH + "{tail}", function_events.TailSocket(plane)),
             *pages.routes(below="/client/v4"),
             *own.routes(below="/onehop/v1"),
             *pages.routes(below=""),

@@ -19,8 +19,9 @@ from control_plane.clock import Clock
 from control_plane.deploy_form import DeployForm
 from control_plane.errors import FunctionRefused, ManifestRefused, ProductionBranchChanged
 from control_plane.plane import ControlPlane
-from functions.bundle import BundleRefused
+from functions.bundle import BundleRefused, parse_bundle
 from functions.routes_json import RoutesJson, RoutesJsonRefused
+from functions.worker_code import DEPLOYMENT, kv_namespaces, refuse_unsupported
 from router.kv.store import Transaction
 from router.records import Deployment, Environment, JsonObject, Site
 
@@ -44,6 +45,7 @@ def deploy(plane: ControlPlane, site: Site, form: DeployForm, *, begun_order: in
     """Blocks: call it in a thread. `begun_order` is what the uploads told of when this deploy began."""
     rules = compile_rules(form)
     environment = environment_of(site, form)
+    deployment_id = plane.clock.new_id()
     with plane.blobs.claiming():
         claim = plane.blobs.claim(form.manifest.items(), scope=scope_of(site))
         if claim.refusals:
@@ -57,13 +59,13 @@ def deploy(plane: ControlPlane, site: Site, form: DeployForm, *, begun_order: in
         draft = Deployment(
             site_no=site.site_no,
             seq=0,
-            id=plane.clock.new_id(),
+            id=deployment_id,
             created_on=plane.clock.now(),
             manifest="",
             environment=environment,
             branch=form.branch or site.production_branch,
             order=form.order or begun_order or 0,
-            bundle=store_function(plane, site, form, environment),
+            bundle=store_function(plane, site, form, environment, deployment_id),
             commit_hash=form.commit_hash,
             commit_message=form.commit_message,
             commit_dirty=form.commit_dirty,
@@ -160,16 +162,36 @@ def problem_lines(name: str, problems: list[RuleProblem]) -> list[str]:
     return [*lines, f"{name}: {left_out} more lines with problems"] if left_out else lines
 
 
-def store_function(plane: ControlPlane, site: Site, form: DeployForm, environment: Environment) -> str | None:
-    """The bundle's id, once it is stored for good."""
+def store_function(
+    plane: ControlPlane, site: Site, form: DeployForm, environment: Environment, deployment_id: str
+) -> str | None:
+    """The bundle's id, once it is stored for good. Raises FunctionRefused."""
     if form.worker is None:
         return None
+    settings = function_settings(plane, site, form, environment, deployment_id)
     try:
-        return plane.bundles.put(form.worker, function_settings(site, environment))
+        bundle = parse_bundle(form.worker)
+        refuse_unsupported(bundle, settings)
+        for name, namespace in kv_namespaces(bundle, settings):
+            if not plane.key_values.has_namespace(namespace):
+                raise BundleRefused(
+                    f"the binding {name[:100]!r} names the KV namespace {namespace[:64]!r}, which doesn't exist; "
+                    "'wrangler kv namespace create' makes one"
+                )
+        return plane.bundles.put(form.worker, settings)
     except BundleRefused as error:
         raise FunctionRefused(f"_worker.bundle: {error}") from None
 
 
-def function_settings(site: Site, environment: Environment) -> Mapping[str, object]:
-    """What the bundle itself may leave open, from the project's settings. Secrets stay sealed."""
-    return dict(site.deployment_configs.get(environment, {}))
+def function_settings(
+    plane: ControlPlane, site: Site, form: DeployForm, environment: Environment, deployment_id: str
+) -> Mapping[str, object]:
+    """What the bundle itself may leave open, from the project's settings, and what a function may know of its
+    deployment. Secrets stay sealed."""
+    deployment = {
+        "branch": form.branch or site.production_branch,
+        "commit_hash": form.commit_hash,
+        "url": plane.renderer.url.of(plane.names.deployment(site.name, deployment_id[:8]).name),
+        "project_created_on": site.created_on,
+    }
+    return {**site.deployment_configs.get(environment, {}), DEPLOYMENT: deployment}

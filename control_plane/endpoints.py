@@ -18,7 +18,7 @@ from control_plane.tokens import Access, TokenRecord
 from control_plane.upload_token import UploadGrant
 from envelope.answers import render_success
 from envelope.bodies import JSON_BYTES_MAX, Held, parse_json, read_body
-from envelope.paging import parse_paging
+from envelope.paging import PER_PAGE_MAX, parse_paging
 from router.kv.store import Snapshot
 from router.records import JsonObject, Site
 
@@ -50,9 +50,9 @@ class Call:
         """Empty when absent."""
         return self.request.query_params.get(name, "")
 
-    def paging(self) -> tuple[int, int]:
+    def paging(self, *, per_page_max: int = PER_PAGE_MAX) -> tuple[int, int]:
         """(page, items per page). Raises ValueRefused."""
-        return parse_paging(self.request.query_params)
+        return parse_paging(self.request.query_params, per_page_max=per_page_max)
 
 
 @dataclass(frozen=True, slots=True)

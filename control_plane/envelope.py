@@ -1,5 +1,6 @@
 """The one place that maps errors of the deploy API to HTTP: to the envelope, whatever went wrong."""
 
+import sqlite3
 from typing import Final
 
 from starlette.exceptions import HTTPException
@@ -50,7 +51,7 @@ def translate(error: Exception) -> ApiError:
             return StorageFull()
         case StoreDamaged() | StoreInconsistent() | RecordUnreadable() | PipelineUnreadable() | ManifestCorrupt():
             return StorageDamaged()
-        case StoreError() | KeysRefused() | OSError():
+        case StoreError() | KeysRefused() | OSError() | sqlite3.Error():
             return StorageFailed()
         case _:
             return Defect()

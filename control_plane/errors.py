@@ -1,10 +1,12 @@
 """Every refusal of the deploy API as one small tree, those included that any API has.
 
     ApiError
-    ├─ what can't be read      BodyUnreadable 400, BodyTooLarge 413, BodyTooSlow 408, ValueRefused 400
+    ├─ what can't be read      BodyUnreadable 400, BodyTooLarge 413, BodyTooSlow 408, ValueRefused 400,
+    │                          KeyValueInvalid 400
     ├─ who may not             Unauthenticated 401, Forbidden 403, UploadTokenRefused 401
     ├─ what isn't there        UnknownRoute 404, MethodRefused 405, UnknownProject 404, UnknownDeployment 404,
-    │                          UnknownDomain 404, UnknownToken 404
+    │                          UnknownDomain 404, UnknownToken 404, NoFunction 404, UnknownNamespace 404,
+    │                          UnknownKey 404
     ├─ what stands against it  NameTaken, DomainTaken, DeploymentInUse, NotRollbackable, ProductionBranchChanged: 409
     ├─ what a deploy lacks     ManifestMissing 400, ManifestRefused 400, AssetRefused 400, FunctionRefused 400
     └─ what we lack            StorageFull 507, StorageFailed 503, Busy 503, StorageDamaged 500, Defect 500
@@ -63,6 +65,35 @@ class UnknownToken(ApiError):
 
     def __init__(self) -> None:
         super().__init__("no such token; 'onehop token list' shows those there are")
+
+
+class NoFunction(ApiError):
+    """A deployment without a function says nothing."""
+
+    status, code = 404, 8000023
+
+    def __init__(self, short_id: str) -> None:
+        super().__init__(f"deployment {short_id} has no function, so there is nothing to tail")
+
+
+class UnknownNamespace(ApiError):
+    status, code = 404, 10013
+
+    def __init__(self) -> None:
+        super().__init__("namespace not found; 'wrangler kv namespace list' shows those there are")
+
+
+class UnknownKey(ApiError):
+    status, code = 404, 10009
+
+    def __init__(self) -> None:
+        super().__init__("key not found")
+
+
+class KeyValueInvalid(ApiError):
+    """A key, value, end or title that can't be taken."""
+
+    status, code = 400, 10033
 
 
 class NameTaken(ApiError):

@@ -22,9 +22,11 @@ from control_plane.key_proofs import TOKEN_PEPPER, UPLOAD_KEY, VARIABLES_KEY, se
 from control_plane.secret_files import read_or_make_key
 from control_plane.tokens import TokenDesk
 from control_plane.upload_token import UploadTokens
-from control_plane.variables import VariableSeal
 from envelope.bodies import BodyBudget
 from functions.bundle import BundleStore
+from functions.event_sink import EventSink
+from functions.key_values import KeyValueStore
+from functions.variable_seal import VariableSeal
 from router.hashing import KeyRing
 from router.kv.store import Store, Transaction
 from router.metrics.reading import Reading
@@ -63,6 +65,8 @@ class ControlPlane:
         store: Store,
         blobs: BlobStore,
         bundles: BundleStore,
+        key_values: KeyValueStore,
+        events: EventSink,
         keys: Callable[[], KeyRing],
         names: SiteNames,
         secrets: PlaneSecrets,
@@ -75,6 +79,8 @@ class ControlPlane:
         self.store = store
         self.blobs = blobs
         self.bundles = bundles
+        self.key_values = key_values
+        self.events = events
         self.names = names
         self.keys = keys
         self.clock = clock

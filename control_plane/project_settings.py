@@ -33,7 +33,7 @@ DEPLOYMENT_CONFIG_DEFAULTS: Final[JsonObject] = {
     "compatibility_flags": [],
     "always_use_latest_compatibility_date": False,
     "build_image_major_version": 3,
-    "fail_open": True,
+    "fail_open": False,  # a function that can't be run says so, unless its site wants its assets shown instead
     "usage_model": "standard",
 }
 

@@ -42,12 +42,19 @@ class Part:
 
 
 def render_success(result: object) -> Response:
+    """A handler that answers with more or less than a result has made its own answer."""
+    if isinstance(result, Response):
+        return result
     document: dict[str, object] = {"success": True, "errors": [], "messages": [], "result": result}
     if isinstance(result, Page | Part):
         document["result"] = result.items
         document["result_info"] = page_info(result) if isinstance(result, Page) else part_info(result)
     if isinstance(result, Page):
         document["messages"] = [{"code": code, "message": text} for code, text in result.messages]
+    return render_body(document)
+
+
+def render_body(document: dict[str, object]) -> Response:
     return Response(orjson.dumps(document), headers=JSON_HEADERS)
 
 

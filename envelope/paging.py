@@ -10,11 +10,11 @@ PER_PAGE_MAX: Final = 100
 PAGE_MAX: Final = 1_000_000
 
 
-def parse_paging(query: Mapping[str, str]) -> tuple[int, int]:
+def parse_paging(query: Mapping[str, str], *, per_page_max: int = PER_PAGE_MAX) -> tuple[int, int]:
     """(page, items per page). Raises ValueRefused."""
     return (
         bounded_number("page", query.get("page"), default=1, maximum=PAGE_MAX),
-        bounded_number("per_page", query.get("per_page"), default=PER_PAGE_DEFAULT, maximum=PER_PAGE_MAX),
+        bounded_number("per_page", query.get("per_page"), default=PER_PAGE_DEFAULT, maximum=per_page_max),
     )
 
 

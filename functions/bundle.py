@@ -20,7 +20,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
 
 import orjson
@@ -76,7 +76,7 @@ class BundleStoreFull(Exception):
 @dataclass(frozen=True, slots=True)
 class StoredBundle:
     bundle: Bundle
-    settings: Mapping[str, object] = field(repr=False)
+    settings: Mapping[str, Any] = field(repr=False)
 
 
 class BundleStore:
@@ -85,7 +85,7 @@ class BundleStore:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def put(self, body: bytes, settings: Mapping[str, object]) -> str:
+    def put(self, body: bytes, settings: Mapping[str, Any]) -> str:
         """Its id, once the bundle is stored for good. Raises BundleRefused, BundleStoreFull.
 
         Deployed again it costs nothing but proving that the file there is whole; a damaged one is replaced.

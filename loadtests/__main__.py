@@ -3,7 +3,10 @@
 import subprocess
 import sys
 
-LOAD_TESTS = ("deploy", "guessing", "live", "migration", "pages", "peers", "scale", "storage", "ttfb", "workflows")
+LOAD_TESTS = (
+    "deploy", "functions", "functions_many", "guessing", "live", "migration", "pages", "peers", "scale", "storage",
+    "ttfb", "workflows",
+)  # fmt: skip
 
 if __name__ == "__main__":
     sys.exit(

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +69,7 @@ def temporary_data() -> Iterator[Path]:
 
 
 @contextmanager
-def serving(data: Path, *, workers: int = 1, cpu: int | None = None) -> Iterator[Server]:
+def serving(data: Path, *, workers: int = 1, cpu: int | None = None, options: Sequence[str] = ()) -> Iterator[Server]:
     """`cpu` is the one processor that all of the server's processes run on."""
     pinned = ["taskset", "-c", str(cpu)] if cpu is not None else []
     started = time.perf_counter()
@@ -87,6 +87,7 @@ def serving(data: Path, *, workers: int = 1, cpu: int | None = None) -> Iterator
             "--workers",
             str(workers),
             "--json",
+            *options,
         ],
         stdout=subprocess.PIPE,
         text=True,

@@ -4,6 +4,7 @@
     BACKUP/blobs/…          the blobs that this commit needs; hard links where the file system allows it
     BACKUP/bundles/…        the function bundles
     BACKUP/workflows/…      the workflows' database, as of one commit of its own
+    BACKUP/functions/…      the keys and values of functions, as of one moment
     BACKUP/secrets/…        0600: whoever has them and the rest has everything
     BACKUP/backup.json      written last: without it the backup isn't whole
 
@@ -15,9 +16,10 @@ not before.
 import errno
 import os
 import shutil
+import sqlite3
 import tarfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -100,6 +102,7 @@ def fill(folder: DataFolder, partial: Path, *, clock: Clock, watcher: Watcher) -
         (copy.kv / "lock.mdb").unlink(missing_ok=True)
         missing = copy_blobs(folder.blobs, copy.blobs, sorted(needed), watcher)
         copy_bundles(folder.bundles, copy.bundles)
+    copy_key_values(folder.key_values, copy.key_values)
     if folder.workflow_store.is_file():
         watcher.begin("copying the workflows")
         copy.workflows.mkdir(mode=PRIVATE_FOLDER_MODE)
@@ -153,6 +156,16 @@ def copy_bundles(source: Path, target: Path) -> None:
     for bundle_id in BundleStore(source).ids():
         name = bundle_id + BUNDLE_SUFFIX
         link_or_copy(source / name, target / name)
+
+
+def copy_key_values(source: Path, target: Path) -> None:
+    """While functions write to it: SQLite copies a consistent state. Logs are left out."""
+    if not source.is_file():
+        return
+    target.parent.mkdir(mode=PRIVATE_FOLDER_MODE)
+    with closing(sqlite3.connect(source)) as live, closing(sqlite3.connect(target)) as copy:
+        live.backup(copy)
+    target.chmod(SECRET_MODE)
 
 
 def link_or_copy(source: "str | Path", target: "str | Path") -> None:

@@ -53,6 +53,8 @@ class Config:
     drain_s: float = 10.0
     limits: Limits = field(default_factory=dict)
     log_format: Literal["console", "json"] = "console"
+    workerd: Path | None = None
+    functions_memory_mib: int = 768
 
 
 def parse_int(low: int, high: int) -> Callable[[object], int]:
@@ -134,6 +136,8 @@ PARSERS: Final[Mapping[str, Callable[[object], object]]] = {
     "drain_s": parse_drain,
     "limits": parse_limits,
     "log_format": parse_choice("console", "json"),
+    "workerd": lambda value: Path(str(value)).expanduser(),
+    "functions_memory_mib": parse_int(64, 1_048_576),
 }
 assert PARSERS.keys() == {each.name for each in fields(Config)}
 

@@ -12,6 +12,8 @@ from control_plane.app import create_app
 from control_plane.documents import PublicUrl
 from control_plane.plane import ControlPlane, PlaneSecrets
 from functions.bundle import BundleStore
+from functions.event_sink import EventSink
+from functions.key_values import KeyValueStore
 from onehop.config import Config
 from onehop.data_folder import DataFolder
 from router.key_files import read_key_ring
@@ -37,11 +39,18 @@ class ControlPlaneApp:
 @contextmanager
 def opened_control_plane(config: Config, folder: DataFolder, *, edge_port: int) -> Iterator[ControlPlaneApp]:
     """With the folder's lock held. Raises DataFolderRefused, SecretUnusable."""
-    with folder.controlled(), open_store(folder.kv) as store:
+    with (
+        folder.controlled(),
+        open_store(folder.kv) as store,
+        KeyValueStore.opened(folder.key_values) as key_values,
+        EventSink.opened(folder.events) as events,
+    ):
         plane = ControlPlane(
             store=store,
             blobs=BlobStore(folder.root),
             bundles=BundleStore(folder.bundles),
+            key_values=key_values,
+            events=events,
             keys=lambda: read_key_ring(folder.route_keys),
             names=SiteNames(config.pages_domain),
             secrets=PlaneSecrets.settle(store, folder.secrets),

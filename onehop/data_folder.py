@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 OWN_FOLDERS: Final = frozenset(
-    {"kv", "blobs", "uploads", "bundles", "secrets", "metrics", "differences", "workflows", "migration"}
+    {"kv", "blobs", "uploads", "bundles", "functions", "secrets", "metrics", "differences", "workflows", "migration"}
 )
 OWN_NAMES: Final = OWN_FOLDERS | {"control.lock", "blobs.lock", "lost+found"}
 LOCK_TRIES: Final = 10
@@ -53,6 +53,19 @@ class DataFolder:
     def differences(self) -> Path:
         """What edges found by shadow compare; made when there is something."""
         return self.root / "differences"
+
+    @property
+    def functions(self) -> Path:
+        """What functions themselves write, and the workerd that npm installed."""
+        return self.root / "functions"
+
+    @property
+    def key_values(self) -> Path:
+        return self.functions / "key-values.sqlite"
+
+    @property
+    def events(self) -> Path:
+        return self.functions / "events.sqlite"
 
     @property
     def secrets(self) -> Path:

@@ -53,9 +53,14 @@ class DemoSite:
 
 DEMO_SITES: Final = (
     DemoSite("welcome", PRODUCTION_BRANCH, ("welcome",)),
-    DemoSite("tour", PRODUCTION_BRANCH, ("tour",)),
-    DemoSite("tour", "preview", ("tour", "tour-preview")),
+    DemoSite("tour", PRODUCTION_BRANCH, ("look", "tour")),
+    DemoSite("tour", "preview", ("look", "tour", "tour-preview")),
 )
+
+FUNCTIONS_SITE: Final = DemoSite("functions", PRODUCTION_BRANCH, ("look", "functions"))
+"""Deployed where there is a workerd to run it."""
+NAMESPACES: Final = f"{PAGES_API}/accounts/{ACCOUNT}/storage/kv/namespaces"
+NAMESPACE_TITLE: Final = "demo-counts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +115,28 @@ def forwarding_stop(process: "subprocess.Popen[str]") -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def deploy_demo_sites(server: RunningServer, *, watcher: Watcher) -> list[tuple[DemoSite, str]]:
+def deploy_demo_sites(server: RunningServer, *, with_functions: bool, watcher: Watcher) -> list[tuple[DemoSite, str]]:
     """Each site with its URL. Deploys those whose content isn't what is live."""
     token = server.token_file.read_text("ascii").strip()
     with ApiClient(ApiAccess(server.api_url, token)) as api:
-        return [(demo, deploy_if_changed(api, demo, watcher=watcher)) for demo in DEMO_SITES]
+        sites = list(DEMO_SITES)
+        if with_functions:
+            prepare_namespace(api)
+            sites.append(FUNCTIONS_SITE)
+        return [(demo, deploy_if_changed(api, demo, watcher=watcher)) for demo in sites]
+
+
+def prepare_namespace(api: ApiClient) -> None:
+    """The functions site with a KV namespace to count in; made once."""
+    site = FUNCTIONS_SITE.site
+    if not any(each["name"] == site for each in api.projects()):
+        api.create_project({"name": site, "production_branch": PRODUCTION_BRANCH})
+    titles = {each["title"]: each["id"] for each in api.call("GET", NAMESPACES, query={"per_page": "1000"})}
+    namespace = titles.get(NAMESPACE_TITLE)
+    if namespace is None:
+        namespace = api.call("POST", NAMESPACES, body={"title": NAMESPACE_TITLE})["id"]
+    bound = {"kv_namespaces": {"COUNTS": {"namespace_id": namespace}}}
+    api.project("PATCH", site, body={"deployment_configs": {"production": bound}})
 
 
 def seed_legacy_site(server: RunningServer, *, watcher: Watcher) -> str:

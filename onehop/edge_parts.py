@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 from asset_server.blobs import BlobStore
@@ -10,13 +10,14 @@ from asset_server.server import AssetServer
 from control_plane.clock import Clock
 from onehop.config import Config
 from onehop.data_folder import DataFolder
-from router.app import EdgeApp
+from onehop.workerd_choice import chosen_workerd
+from router.app import EdgeApp, Functions
 from router.data_centres import note_data_centre
 from router.differences import DifferenceLog
 from router.edge import Edge
 from router.forwarded import TrustedProxies
 from router.key_files import open_key_ring, read_key_ring, settle_pages_domain
-from router.kv.store import open_store
+from router.kv.store import Store, open_store
 from router.metrics.meter import EdgeMeter
 from router.metrics.slot import Cells
 from router.ready import ReadyAnswers
@@ -65,4 +66,16 @@ def opened_edge(config: Config, folder: DataFolder, cells: Cells) -> Iterator[Op
         edge = Edge(store=store, resolver=resolver, assets=assets, meter=meter, now_ns=time.monotonic_ns)
         proxies = TrustedProxies(config.trusted_proxies)
         door = ReadyDoor(edge, resolver, ReadyAnswers(), meter, proxies=proxies, now_ns=time.monotonic_ns)
-        yield OpenedEdge(EdgeApp(edge, proxies=proxies), door)
+        with functions_of(config, folder, store, edge) as functions:
+            yield OpenedEdge(EdgeApp(edge, proxies=proxies, functions=functions), door)
+
+
+def functions_of(
+    config: Config, folder: DataFolder, store: Store, edge: Edge
+) -> AbstractContextManager[Functions | None]:
+    if chosen_workerd(config) is None:
+        return nullcontext()
+    # Imported here: a start without workerd needn't wait for it.
+    from onehop.function_parts import opened_functions
+
+    return opened_functions(config, folder, store, edge)

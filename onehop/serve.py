@@ -87,7 +87,7 @@ def run_serve(config: Config, *, as_json: bool = False, on_ready: Callable[[int,
                 )
                 serve_app(
                     served.app, api_socket, config, ready, http=strict_protocol(limits, ListenerMeter(cells, "api")),
-                    has_lifespan=True, before_drain=served.before_drain,
+                    before_drain=served.before_drain,
                 )  # fmt: skip
         except (DataFolderRefused, SecretUnusable) as error:
             sys.stderr.write(f"onehop: {error}\n")
@@ -124,16 +124,15 @@ def serve_app(
     ready: Callable[[], object],
     *,
     http: type[asyncio.Protocol],
-    has_lifespan: bool = False,
     before_drain: Callable[[], object] = lambda: None,
 ) -> None:
-    """One process's event loop, until SIGTERM has been honoured. `has_lifespan`: the app is told of start and end."""
+    """One process's event loop, until SIGTERM has been honoured. The app is told of its start and end."""
     settings = uvicorn.Config(
         app,
         loop="uvloop",
         http=http,
         ws="none",
-        lifespan="on" if has_lifespan else "off",
+        lifespan="on",
         access_log=False,
         log_config=None,
         server_header=False,

@@ -1,4 +1,4 @@
-"""The request handler: a request in, a response out. No socket, no ASGI type, no wait.
+"""The request handler: a request in, a response out, or the word that a function is to be asked. No socket, no wait.
 
 Host → pipeline (resolve), pipeline → function or assets, assets → answer. What is damaged becomes that one request's
 500, is counted, and is logged once for each damaged thing; other sites are served on.
@@ -18,16 +18,20 @@ from asset_server.url import Target, TargetRefused, parse_target
 from functions.routes_json import RoutesJson, RoutesJsonUnreadable
 from router import error_pages
 from router.event_log import event_log
-from router.hostname import HostRefused
+from router.hostname import Hostname, HostRefused
 from router.kv.errors import StoreError
 from router.kv.schema import Database
 from router.kv.store import Snapshot, Store
 from router.metrics.catalogue import DAMAGED_ANSWERS
 from router.metrics.meter import UNFOUND, EdgeMeter
+from router.pipeline import Pipeline
 from router.resolve import Asked, ByRequest, Resolved, Resolver, RouteDamaged, Unknown
 
 PROVEN_MANIFESTS_MAX: Final = 65_536
 FUNCTION_ROUTES_MAX: Final = 1_024
+FUNCTION_DECISIONS_MAX: Final = 16_384
+REMEMBERED_PATH_CHARACTERS_MAX: Final = 256
+"""Asking RE2 costs 1.1 µs, remembering what it said 0.1; static files of sites with functions pay for it each time."""
 DAMAGE_LOGGED_MAX: Final = 4_096
 
 
@@ -47,6 +51,20 @@ class EdgeRequest:
     headers: Sequence[tuple[bytes, bytes]]
     client: str
     received_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionFirst:
+    """Not an answer: the deployment's function has the first word, and whoever holds the connection asks it.
+
+    `target` is what the scheme took for the request's, parsed. `found` is (scheme, rule), by which the answer is
+    counted; `fields` are those that any answer gets because of its way.
+    """
+
+    pipeline: Pipeline
+    target: Target
+    found: tuple[str, str]
+    fields: tuple[tuple[bytes, bytes], ...] = ()
 
 
 class PipelineDamaged(Exception):
@@ -70,12 +88,37 @@ class Edge:
         self._assets = assets
         self._proven: LRU[str, bool] = LRU(PROVEN_MANIFESTS_MAX)
         self._function_routes: LRU[str, RoutesJson] = LRU(FUNCTION_ROUTES_MAX)
+        self._function_decisions: LRU[tuple[str, str], bool] = LRU(FUNCTION_DECISIONS_MAX)
         self._damage_logged: LRU[str, bool] = LRU(DAMAGE_LOGGED_MAX)
         self._meter = meter
         self.now_ns = now_ns
 
-    def handle(self, request: EdgeRequest) -> Response:
-        found, response = self._answer(request)
+    def handle(self, request: EdgeRequest) -> Response | FunctionFirst:
+        found, answer = self._answer(request)
+        return answer if isinstance(answer, FunctionFirst) else self._finished(found, answer, request)
+
+    def finish(self, first: FunctionFirst, response: Response, request: EdgeRequest) -> Response:
+        """An answer in a function's place, counted as `handle` counts its own."""
+        return self._finished(first.found, with_fields(response, first.fields), request)
+
+    def count(self, first: FunctionFirst, request: EdgeRequest, status: int) -> None:
+        """A function's own answer, ready to be sent from now on."""
+        self._meter.answered(first.found, status, self.now_ns() - request.received_ns)
+
+    def answer_from_assets(self, pipeline: Pipeline, request: EdgeRequest) -> Response:
+        """What a function gets of its own deployment's assets; any Host will do. It isn't counted: no client asked."""
+        try:
+            target = parse_target(request.target)
+            with self._store.read() as snapshot:
+                manifest = self._manifest(snapshot, pipeline.manifest)
+                return self._from_assets(snapshot, pipeline, manifest, request, target, hostname_in(request.host))
+        except TargetRefused:
+            return error_pages.refused_target()
+        except (PipelineDamaged, ManifestCorrupt, BlobDamaged, StoreError) as error:
+            self._note_damage(request.host, error)
+            return error_pages.damaged_deployment()
+
+    def _finished(self, found: tuple[str, str], response: Response, request: EdgeRequest) -> Response:
         if request.method == "HEAD" and response.body:
             response = replace(response, body=b"")
         self._meter.answered(found, response.status, self.now_ns() - request.received_ns)
@@ -85,35 +128,39 @@ class Edge:
         """What `handle` would answer under a decision that leaves nothing open, uncounted; None where it has to look
         closer: at a target that may not be asked for, at damage, at a function."""
         try:
-            return self._serve(route, request, parse_target(request.target))
+            answer = self._serve(route, request, parse_target(request.target))
         except (TargetRefused, PipelineDamaged, ManifestCorrupt, BlobDamaged, RoutesJsonUnreadable, StoreError):
             return None
+        return None if isinstance(answer, FunctionFirst) else answer
 
-    def _answer(self, request: EdgeRequest) -> tuple[tuple[str, str], Response]:
+    def _answer(self, request: EdgeRequest) -> tuple[tuple[str, str], Response | FunctionFirst]:
         """By which scheme and rule the deployment was found, and the answer."""
         found = UNFOUND
+        answer: Response | FunctionFirst
         try:
             target = parse_target(request.target)
             route, fields = self._route(request)
             found = found_by(route)
             try:
-                response = self._serve(route, request, target)
+                answer = self._serve(route, request, target)
             except (PipelineDamaged, ManifestCorrupt, BlobDamaged):
                 # Between the cached decision and now, a deploy and a collection may have passed: look once afresh.
                 self._resolver.forget(request.host)
                 route, fields = self._route(request)
                 found = found_by(route)
-                response = self._serve(route, request, target)
-            if fields:
-                response = replace(response, headers=[*response.headers, *fields], lasts=False)
+                answer = self._serve(route, request, target)
+            if isinstance(answer, FunctionFirst):
+                answer = replace(answer, fields=fields)
+            else:
+                answer = with_fields(answer, fields)
         except HostRefused:
-            response = error_pages.refused_host()
+            answer = error_pages.refused_host()
         except TargetRefused:
-            response = error_pages.refused_target()
+            answer = error_pages.refused_target()
         except (RouteDamaged, PipelineDamaged, ManifestCorrupt, BlobDamaged, RoutesJsonUnreadable, StoreError) as error:
             self._note_damage(request.host, error)
-            response = error_pages.damaged_deployment()
-        return found, response
+            answer = error_pages.damaged_deployment()
+        return found, answer
 
     def _route(self, request: EdgeRequest) -> tuple[Resolved | Unknown, tuple[tuple[bytes, bytes], ...]]:
         """A request's way, and the fields that its answer gets because of it."""
@@ -124,7 +171,7 @@ class Edge:
         settled = self._resolver.settle(decision, asked)
         return settled.route, settled.fields
 
-    def _serve(self, route: Resolved | Unknown, request: EdgeRequest, target: Target) -> Response:
+    def _serve(self, route: Resolved | Unknown, request: EdgeRequest, target: Target) -> Response | FunctionFirst:
         if isinstance(route, Unknown):
             return error_pages.unknown_host(route.hostname.name)
         if route.target is not None:
@@ -133,18 +180,29 @@ class Edge:
         with self._store.read() as snapshot:
             manifest = self._manifest(snapshot, pipeline.manifest)
             if pipeline.function is not None and self._runs_function(pipeline.manifest, manifest, target.path):
-                return error_pages.functions_absent()
-            kept = self._manifest(snapshot, pipeline.kept) if pipeline.kept is not None else None
-            asset_request = AssetRequest(
-                method=request.method,
-                path=target.path,
-                query=target.query,
-                origin=f"{request.scheme}://{request.host.decode('ascii').lower()}",
-                hostname=route.hostname.name,
-                is_preview=pipeline.is_preview,
-                headers=request.headers,
-            )
-            return self._assets.answer(asset_request, manifest, pipeline.manifest, kept)
+                return FunctionFirst(pipeline, target, found_by(route))
+            return self._from_assets(snapshot, pipeline, manifest, request, target, route.hostname.name)
+
+    def _from_assets(
+        self,
+        snapshot: Snapshot,
+        pipeline: Pipeline,
+        manifest: Manifest,
+        request: EdgeRequest,
+        target: Target,
+        name: str,
+    ) -> Response:
+        kept = self._manifest(snapshot, pipeline.kept) if pipeline.kept is not None else None
+        asset_request = AssetRequest(
+            method=request.method,
+            path=target.path,
+            query=target.query,
+            origin=f"{request.scheme}://{request.host.decode('ascii').lower()}",
+            hostname=name,
+            is_preview=pipeline.is_preview,
+            headers=request.headers,
+        )
+        return self._assets.answer(asset_request, manifest, pipeline.manifest, kept)
 
     def _manifest(self, snapshot: Snapshot, content_id: str) -> Manifest:
         """The manifest in place, in the snapshot's pages; its bytes are proven against its id once a process."""
@@ -158,11 +216,16 @@ class Edge:
         return Manifest(buffer)
 
     def _runs_function(self, content_id: str, manifest: Manifest, path: str) -> bool:
-        routes = self._function_routes.get(content_id)
-        if routes is None:
-            routes = RoutesJson.decode(bytes(manifest.function_routes))
-            self._function_routes[content_id] = routes
-        return routes.matches(path)
+        decision: bool | None = self._function_decisions.get((content_id, path))
+        if decision is None:
+            routes = self._function_routes.get(content_id)
+            if routes is None:
+                routes = RoutesJson.decode(bytes(manifest.function_routes))
+                self._function_routes[content_id] = routes
+            decision = routes.matches(path)
+            if len(path) <= REMEMBERED_PATH_CHARACTERS_MAX:
+                self._function_decisions[content_id, path] = decision
+        return decision
 
     def _note_damage(self, host: bytes, error: Exception) -> None:
         self._meter.add(DAMAGED_ANSWERS)
@@ -180,3 +243,15 @@ class Edge:
 def found_by(route: Resolved | Unknown) -> tuple[str, str]:
     """(scheme, rule), as requests are counted."""
     return (route.scheme, route.rule) if isinstance(route, Resolved) else UNFOUND
+
+
+def with_fields(response: Response, fields: Sequence[tuple[bytes, bytes]]) -> Response:
+    return replace(response, headers=[*response.headers, *fields], lasts=False) if fields else response
+
+
+def hostname_in(authority: bytes) -> str:
+    """The normal form of a Host that a function made up, as far as it has one."""
+    try:
+        return Hostname.parse(authority).name
+    except HostRefused:
+        return authority.decode("latin-1").lower()

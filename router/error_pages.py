@@ -76,6 +76,42 @@ def functions_absent() -> Response:
     return render_page(
         503,
         "This path is answered by a function",
-        "Functions aren't run by this edge yet. The deployment's assets are served.",
+        "This edge has no workerd, which runs functions. The deployment's assets are served.",
+        "The operator brings it with <code>onehop functions install</code> and restarts the server.",
         retry_after_s=3600,
     )
+
+
+def function_unavailable(status: int, reason: str, *, retry_after_s: int) -> Response:
+    return render_page(status, "This function can't answer now", escape(reason), retry_after_s=retry_after_s)
+
+
+def function_failed() -> Response:
+    return render_page(
+        500,
+        "This function failed",
+        "It ended with an error before it answered. Whoever deployed it sees the error with "
+        "<code>onehop functions logs</code> or <code>wrangler pages deployment tail</code>.",
+    )
+
+
+def function_lost() -> Response:
+    return render_page(
+        502,
+        "This function's process ended",
+        "It ended while the request was under way; another one is running by now.",
+        retry_after_s=1,
+    )
+
+
+def function_too_slow() -> Response:
+    return render_page(
+        504,
+        "This function didn't answer",
+        "It took all the time or memory that there was, and was ended.",
+        retry_after_s=5,
+    )
+
+
+def function_loop() -> Response:
+    return render_page(508, "This request goes in circles", "Functions here have passed it to each other too often.")

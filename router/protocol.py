@@ -24,7 +24,7 @@ from uvicorn.server import ServerState
 from asset_server.mapped_file import file_of
 from router.address_counts import AddressCounts
 from router.deadline import Deadline
-from router.exchange import RECEIVED_NS, AsgiApp, Exchange, Scope, answer_server_options
+from router.exchange import RECEIVED_NS, UPGRADE, AsgiApp, Exchange, Scope, answer_server_options
 from router.file_sending import send_at_once
 from router.head_memory import HeadMemory
 from router.http1.head import RequestHead
@@ -46,6 +46,7 @@ class Phase(Enum):
     IDLE = auto()  # nothing of a request is here
     HEAD = auto()  # a part of a head is here
     MESSAGE = auto()  # a request is being answered, or the rest of its body drained
+    TUNNEL = auto()  # after 101: bytes of another protocol, which no deadline hurries
     CLOSING = auto()  # the last answer is on its way out
     LINGERING = auto()  # the same, and the client may still be sending what nobody reads
 
@@ -181,6 +182,11 @@ class StrictProtocol(asyncio.Protocol):
         if self._phase is Phase.LINGERING or self._phase is Phase.CLOSING:
             self._discard(len(data))
             return
+        if self._phase is Phase.TUNNEL:
+            assert self._exchange is not None
+            self._exchange.feed(data, is_last=False)
+            self._settle()
+            return
         self._reader.receive(data)
         self._advance()
 
@@ -220,6 +226,8 @@ class StrictProtocol(asyncio.Protocol):
         self._is_draining = True
         if self._phase is Phase.IDLE or self._phase is Phase.LINGERING:
             self._close()
+        elif self._phase is Phase.TUNNEL:
+            self._transport.close()
         elif self._exchange is not None:
             self._exchange.keep_alive = False
 
@@ -239,8 +247,13 @@ class StrictProtocol(asyncio.Protocol):
                 self._writable = self._loop.create_future()
             await asyncio.shield(self._writable)
 
+    def begin_tunnel(self) -> bytes:
+        self._phase = Phase.TUNNEL
+        self._deadline.clear()
+        return self._reader.take_rest()
+
     def body_wanted(self) -> None:
-        if not self._body_was_wanted:
+        if not self._body_was_wanted and self._phase is not Phase.TUNNEL:
             self._body_was_wanted = True
             self._begin_window()
         self._resume_reading()
@@ -254,6 +267,9 @@ class StrictProtocol(asyncio.Protocol):
 
     def answered(self, *, keep_alive: bool) -> None:
         self._server_state.total_requests += 1
+        if self._phase is Phase.TUNNEL:
+            self._close()
+            return
         if self._phase is not Phase.MESSAGE:
             return
         if not keep_alive:
@@ -371,6 +387,7 @@ class StrictProtocol(asyncio.Protocol):
             "raw_path": head.path,
             "query_string": head.query or b"",
             "headers": head.fields,
+            "extensions": {UPGRADE: {}},
             "state": self._app_state.copy(),
             RECEIVED_NS: time.monotonic_ns(),
         }
@@ -485,6 +502,8 @@ class StrictProtocol(asyncio.Protocol):
                 self._begin_window()
         elif self._phase is Phase.MESSAGE:
             self._look_at_body()
+        elif self._phase is Phase.TUNNEL:
+            self._deadline.clear()
         else:
             self._close()
 

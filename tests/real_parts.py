@@ -79,6 +79,16 @@ def find_wrangler(version: str) -> Wrangler:
     return wrangler
 
 
+def find_workerd() -> Path:
+    """The one that the newer wrangler brings along."""
+    architecture = {"x64": "64", "arm64": "arm64"}.get(NODE_ARCHITECTURES.get(platform.machine(), ""), "unknown")
+    modules = E2E / f"wrangler-{WRANGLER_VERSIONS[-1]}" / "node_modules"
+    workerd = modules / "@cloudflare" / f"workerd-linux-{architecture}" / "bin" / "workerd"
+    if not workerd.is_file():
+        refuse_to_run_without("workerd")
+    return workerd
+
+
 def find_program(*names: str, debian_package: str) -> Path:
     for name in names:
         if (found := shutil.which(name)) is not None:

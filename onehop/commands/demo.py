@@ -1,10 +1,12 @@
 """`onehop demo`."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from onehop.config import load_config
 from onehop.demo import (
     LEGACY_DEPLOYMENTS,
     DemoSite,
@@ -16,6 +18,7 @@ from onehop.demo import (
     serving,
 )
 from onehop.output import show_line, watched
+from onehop.workerd_choice import chosen_workerd
 
 app = typer.Typer(add_completion=False)
 
@@ -34,7 +37,8 @@ def demo(
         if server is None:
             raise typer.Exit(1)
         with watched() as watcher:
-            sites = deploy_demo_sites(server, watcher=watcher)
+            has_workerd = chosen_workerd(load_config({"data": server.data}, os.environ)) is not None
+            sites = deploy_demo_sites(server, with_functions=has_workerd, watcher=watcher)
             legacy_host = seed_legacy_site(server, watcher=watcher)
         tell(server, sites, legacy_host)
         raise typer.Exit(server.process.wait())

@@ -33,6 +33,10 @@ def serve(
         Setting, typer.Option(help="What clients may do, e.g. head_s=5,idle_s=30 [docs/operating.md].")
     ] = None,
     log_format: Annotated[Setting, typer.Option(help="console or json.")] = None,
+    workerd: Annotated[Setting, typer.Option(help="The workerd that runs functions [the installed one].")] = None,
+    functions_memory_mib: Annotated[
+        Setting, typer.Option(help="MiB of memory past which a workerd process is replaced [768].")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file of settings [ONEHOP_CONFIG].")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object once everything answers.")] = False,
 ) -> None:
@@ -52,5 +56,7 @@ def serve(
         "drain_s": drain_s,
         "limits": limits,
         "log_format": log_format,
+        "workerd": workerd,
+        "functions_memory_mib": functions_memory_mib,
     }
     raise typer.Exit(run_serve(load_config(flags, os.environ, file=config), as_json=as_json))

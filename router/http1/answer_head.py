@@ -70,10 +70,7 @@ def render_answer_head(
             if given_length is not None or CONTENT_LENGTH.fullmatch(value) is None:
                 raise AnswerInvalid("Content-Length is repeated or malformed")
             given_length = int(value)
-    block = b"".join(lines)
-    if ANSWER_LINES.fullmatch(block) is None or block.count(b"\n") != len(lines):
-        raise AnswerInvalid("a header would end its line")
-
+    block = join_lines(lines)
     framing = choose_framing(status, terms, has_length=given_length is not None or whole_body_bytes is not None)
     content_length = given_length
     if content_length is None and (framing is BodyFraming.LENGTH or whole_body_bytes):
@@ -85,6 +82,21 @@ def render_answer_head(
     keep_alive = keep_alive and framing is not BodyFraming.UNTIL_CLOSE
     ending = b"\r\n" if keep_alive else b"connection: close\r\n\r\n"
     return AnswerHead(STATUS_LINES[status] + block + ending, framing, content_length or 0, keep_alive)
+
+
+def render_upgrade_head(fields: Sequence[tuple[bytes, bytes]]) -> AnswerHead:
+    """101 to another protocol, which ends with the connection. Raises AnswerInvalid."""
+    block = join_lines([b"%b: %b\r\n" % (name.lower(), value) for name, value in fields])
+    head = b"HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n" + block + b"\r\n"
+    return AnswerHead(head, BodyFraming.UNTIL_CLOSE, 0, keep_alive=False)
+
+
+def join_lines(lines: Sequence[bytes]) -> bytes:
+    """Raises AnswerInvalid."""
+    block = b"".join(lines)
+    if ANSWER_LINES.fullmatch(block) is None or block.count(b"\n") != len(lines):
+        raise AnswerInvalid("a header would end its line")
+    return block
 
 
 def choose_framing(status: int, terms: AnswerTerms, *, has_length: bool) -> BodyFraming:

@@ -89,6 +89,11 @@ class RequestReader:
         self._body_bytes_left -= len(part)
         return part
 
+    def take_rest(self) -> bytes:
+        """What follows the last head, unread: it belongs to another protocol."""
+        rest, self._data = self._data, b""
+        return rest
+
     def _read_request_line(self) -> RequestLine | None:
         limits = self._limits
         if not self._skipped_empty_line and self._data.startswith(EMPTY_LINE):

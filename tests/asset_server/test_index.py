@@ -36,8 +36,6 @@ NOT_OURS = {
     "6.1 row 4": "a header that only the public service's operators turn on",
     "6.1 row 5": "the dev server's own header",
     "7 row 8": "the dev server's runtime",
-    "9 row 3": "a function's own fetch waits for functions to run",
-    "9 row 4": "a function route without a handler waits for functions to run",
     "9 row 9": "lists that wrangler generates before it deploys",
     "10 row 9": "the dev server's ignores",
     "10 row 12": "wrangler's own batches; what they ask of the API is in pages-api",

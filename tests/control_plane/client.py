@@ -21,6 +21,8 @@ from control_plane.documents import PublicUrl
 from control_plane.plane import ControlPlane, PlaneSecrets
 from control_plane.tokens import Access
 from functions.bundle import BundleStore
+from functions.event_sink import EventSink
+from functions.key_values import KeyValueStore
 from router.hashed import read_route
 from router.hashing import KeyRing
 from router.hostname import Hostname
@@ -59,6 +61,8 @@ def open_plane(
                 store=store,
                 blobs=BlobStore(data),
                 bundles=BundleStore(data / "bundles"),
+                key_values=stack.enter_context(KeyValueStore.opened(data / "functions" / "key-values.sqlite")),
+                events=stack.enter_context(EventSink.opened(data / "functions" / "events.sqlite")),
                 keys=lambda: ring,
                 names=SiteNames(PAGES_DOMAIN),
                 secrets=PlaneSecrets.settle(store, data / "secrets"),

@@ -33,8 +33,11 @@ def filled(path: str, *, project: str = "example", deployment: str = "0" * 32) -
         "deployment": deployment,
         "domain": "www.example.org",
         "token": "x",
+        "tail": "x",
+        "namespace": "0" * 32,
+        "key": "k",
     }
-    return re.sub(r"\{(\w+)\}", lambda match: values[match[1]], path)
+    return re.sub(r"\{(\w+)(?::path)?\}", lambda match: values[match[1]], path)
 
 
 def identity(route: tuple[str, str, Access]) -> str:

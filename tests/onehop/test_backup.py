@@ -49,6 +49,18 @@ def test_backup_keeps_workflows_as_they_were(server: LiveServer, serve: Serve, t
     assert after["steps"][0] == before["steps"][0]
 
 
+def test_backup_takes_keys_and_values_of_functions_along(server: LiveServer, serve: Serve, tmp_path: Path) -> None:
+    namespaces = "/accounts/acct/storage/kv/namespaces"
+    namespace = server.api("POST", namespaces, {"title": "kept"})["result"]["id"]
+    server.api("PUT", f"{namespaces}/{namespace}/values/key", {"a": 1})
+    server.cli("backup", str(tmp_path / "backup.tar"))
+    server.cli("restore", str(tmp_path / "backup.tar"), "--data", str(tmp_path / "restored"))
+    second = serve(data=tmp_path / "restored")
+    assert [each["title"] for each in second.api("GET", namespaces)["result"]] == ["kept"]
+    keys = second.api("GET", f"{namespaces}/{namespace}/keys")["result"]
+    assert [each["name"] for each in keys] == ["key"]
+
+
 def test_backup_keeps_secrets_to_their_owner(server: LiveServer, tmp_path: Path) -> None:
     server.cli("backup", str(tmp_path / "folder"))
     server.cli("backup", str(tmp_path / "file.tar"))

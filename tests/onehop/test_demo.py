@@ -20,6 +20,7 @@ from router.kv.schema import Database
 from router.kv.store import open_store
 from tests.conftest import Answer, exchange
 from tests.free_ports import free_port
+from tests.real_parts import find_workerd
 
 STOP_TIMEOUT_S = 30
 
@@ -34,12 +35,12 @@ class RunningDemo:
         return exchange(self.port, "GET", target, {"Host": f"{host}.pages.localhost:{self.port}", **headers})
 
 
-def start(data: Path, port: int) -> "subprocess.Popen[str]":
+def start(data: Path, port: int, **more: str) -> "subprocess.Popen[str]":
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ONEHOP_")}
     return subprocess.Popen(
         [sys.executable, "-m", "onehop", "demo", "--data", str(data), "--port", str(port), "--api-port", "0",
          "--workers", "1"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=kept,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**kept, **more},
     )  # fmt: skip
 
 
@@ -169,6 +170,23 @@ def test_second_start_deploys_nothing_again_and_stops_on_sigterm(tmp_path: Path)
         with open_store(DataFolder(data).kv) as store, store.read() as snapshot:
             counts.append(snapshot.count(Database.DEPLOYMENTS))
     assert counts == [len(DEMO_SITES) + LEGACY_DEPLOYMENTS] * 2
+
+
+def test_where_workerd_is_a_third_site_answers_back(tmp_path: Path) -> None:
+    port, workerd = free_port(), str(find_workerd())
+    with start(tmp_path / "data", port, ONEHOP_WORKERD=workerd) as process:
+        demo = RunningDemo(read_to_the_end(process), port, process)
+        assert f"http://functions.pages.localhost:{port}" in demo.told
+        assert b"_worker.js" in demo.get("functions").body
+        assert demo.get("functions", "/api/hello?name=Ann").body.startswith(b'{"hello":"Ann","from":"127.0.0.1"')
+        counts = [
+            exchange(port, "POST", "/api/count", {"Host": f"functions.pages.localhost:{port}"}, b"").body
+            for _ in range(2)
+        ]
+        assert counts == [b'{"count":1}', b'{"count":2}']
+        assert demo.get("functions", "/api/clock").body.decode() == "5 … 4 … 3 … 2 … 1 … hop!"
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=STOP_TIMEOUT_S)
 
 
 def test_taken_port_is_one_line_that_names_the_option(tmp_path: Path, demo: RunningDemo) -> None:

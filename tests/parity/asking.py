@@ -19,6 +19,7 @@ class Ask:
     target: str
     method: str = "GET"
     fields: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
 
     def __str__(self) -> str:
         fields = "".join(f" [{name}: {value}]" for name, value in self.fields)
@@ -58,10 +59,10 @@ class Answer:
 def ask_server(ask: Ask, *, port: int, host: str) -> Answer:
     lines = [f"{ask.method} {ask.target} HTTP/1.1", f"Host: {host}"]
     lines += [f"{name}: {value}" for name, value in ask.fields]
-    lines += ["Content-Length: 0"] if ask.method in ("POST", "PUT", "PATCH") else []
+    lines += [f"Content-Length: {len(ask.body)}"] if ask.method in ("POST", "PUT", "PATCH") else []
     head = "\r\n".join([*lines, "Connection: close", "", ""]).encode("latin-1")
     with socket.create_connection(("127.0.0.1", port), timeout=ANSWER_TIMEOUT_S) as connection:
-        connection.sendall(head)
+        connection.sendall(head + ask.body)
         response = http.client.HTTPResponse(connection, method=ask.method)
         try:
             response.begin()

@@ -1,7 +1,7 @@
 """A whole edge over a folder of its own, and sites written straight into its store: no server, no control plane."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -100,19 +100,24 @@ class BuiltEdge:
         with self.store.write() as transaction:
             delete_route(transaction, self.keys, Hostname.parse(host.encode()))
 
+    def request(
+        self, host: str, target: str = "/", *, method: str = "GET", headers: Sequence[tuple[bytes, bytes]] = ()
+    ) -> EdgeRequest:
+        return EdgeRequest(
+            method=method,
+            target=target.encode(),
+            host=host.encode(),
+            scheme="http",
+            headers=headers,
+            client="127.0.0.1",
+            received_ns=self.edge.now_ns(),
+        )
+
     def get(self, host: str, target: str = "/", *, method: str = "GET", **headers: str) -> Response:
         lines = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
-        return self.edge.handle(
-            EdgeRequest(
-                method=method,
-                target=target.encode(),
-                host=host.encode(),
-                scheme="http",
-                headers=lines,
-                client="127.0.0.1",
-                received_ns=self.edge.now_ns(),
-            )
-        )
+        answer = self.edge.handle(self.request(host, target, method=method, headers=lines))
+        assert isinstance(answer, Response), "a function's route: ask `edge.handle` itself"
+        return answer
 
 
 @contextmanager

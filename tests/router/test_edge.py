@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from asset_server.redirects import RedirectRules
+from asset_server.url import Target
 from functions.routes_json import RoutesJson
+from router.edge import FunctionFirst
 from router.hashed import put_route
 from router.hostname import Hostname
 from router.kv.schema import Database
@@ -70,13 +73,22 @@ def test_head_is_get_without_the_body(site: BuiltEdge, target: str) -> None:
 
 
 @pytest.mark.pages("4.7")
-def test_pages_0_step_1_a_function_route_says_503_and_the_assets_are_served(site: BuiltEdge) -> None:
+def test_pages_0_step_1_a_function_route_is_the_functions_and_the_assets_are_served(site: BuiltEdge) -> None:
     routes = RoutesJson.parse('{"version":1,"include":["/api/*"],"exclude":[]}').encode()
-    site.publish("f.pages.test", {"/index.html": b"page"}, function_routes=routes)
-    assert site.get("f.pages.test").body == b"page"
-    answer = site.get("f.pages.test", "/api/hello")
-    assert answer.status == 503
-    assert b"function" in bytes(answer.body)
+    redirects = RedirectRules.parse("/* /elsewhere 302")[0].encode()
+    files = {"/index.html": b"page"}
+    pipeline = site.publish("f.pages.test", files, function_routes=routes, redirects=redirects)
+    assert site.get("f.pages.test", "/there").status == 302
+    asked = site.edge.handle(site.request("f.pages.test", "/api/a/../b?q='"))
+    assert asked == FunctionFirst(pipeline, Target("/api/b", "?q=%27"), ("hashed", "default"))
+
+
+def test_a_function_gets_its_own_deployments_assets_by_any_host(site: BuiltEdge) -> None:
+    pipeline = site.publish("mine.pages.test", {"/index.html": b"mine"})
+    site.publish("theirs.pages.test", {"/index.html": b"theirs"}, site_no=2)
+    for host in ("theirs.pages.test", "elsewhere.example", "[::1", ""):
+        assert site.edge.answer_from_assets(pipeline, site.request(host)).body == b"mine"
+    assert site.counted().requests_count == 0
 
 
 def test_hardening_59_a_bit_flipped_manifest_is_that_hosts_500_counted_and_logged_once(site: BuiltEdge) -> None:

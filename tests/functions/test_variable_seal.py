@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control_plane.variables import SealBroken, VariableSeal
+from functions.variable_seal import SealBroken, VariableSeal
 
 SEAL = VariableSeal(key=bytes(range(32)))
 text = st.text(st.characters(exclude_categories=["Cs"]))

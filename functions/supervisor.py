@@ -1,0 +1,297 @@
+"""The workerd processes of one edge worker: started, watched, replaced, and which bundle's requests go to which.
+
+    bundle → lease → WorkerdProcess … → released;  a watch task looks after every process while there are any
+
+There is one main process for all bundles. It is replaced when it ends by itself, when it hangs (a heartbeat isn't
+answered while it burns processor time), and when it grows: past the soft bound a new one takes over and the old one
+is drained, past the hard one it is killed. Bundles that were under way in a process that we lost by their doing are
+put on probation (probation.py): they run in cells, processes for one bundle each, or rest.
+"""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from functions.cells import Cells
+from functions.errors import FunctionUnavailable, WorkerdUnusable
+from functions.probation import Probation
+from functions.workerd_process import RunFolder, WorkerdProcess, start_workerd
+
+WATCH_EVERY_S: Final = 0.2
+HANG_CPU_S: Final = 1.8
+"""Of processor time since an unanswered heartbeat: a process that is only starved of it isn't hung."""
+HANG_S_MAX: Final = 20.0
+SENT_SLACK_S: Final = 0.1
+RECENT_S: Final = 10.0
+AT_LARGE_S: Final = 60.0
+RESTART_S: Final = 0.05
+RESTART_S_MAX: Final = 5.0
+DRAIN_S: Final = 30.0
+REQUESTS_OF_A_BUNDLE_MAX: Final = 512
+MIB: Final = 1024 * 1024
+OURS_ALONE: Final = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+"""Signals by which somebody else ended the process: no bundle's doing."""
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisorLimits:
+    """`resident_mib` is the soft bound of one process; the hard one is half as much again."""
+
+    resident_mib: int = 768
+
+    @property
+    def soft_bytes(self) -> int:
+        return self.resident_mib * MIB
+
+    @property
+    def hard_bytes(self) -> int:
+        return self.resident_mib * MIB * 3 // 2
+
+
+@dataclass(slots=True)
+class Heart:
+    """What the watch knows of one process."""
+
+    beat: "asyncio.Task[None]"
+    since_s: float
+    cpu_s: float
+
+
+@dataclass(slots=True)
+class SupervisorCounts:
+    """Only ever grow."""
+
+    started: int = 0
+    ended: int = 0
+    hung: int = 0
+    oversized: int = 0
+    drained: int = 0
+
+
+class Supervisor:
+    """Made before the loop runs; `close` ends every process."""
+
+    def __init__(
+        self,
+        program: Path,
+        folder: RunFolder,
+        *,
+        limits: SupervisorLimits,
+        now_s: Callable[[], float],
+        tell: Callable[[str, dict[str, object]], None],
+    ) -> None:
+        """`tell` takes events for the operator: a name and its fields."""
+        self._program = program
+        self._folder = folder
+        self._limits = limits
+        self._now_s = now_s
+        self._tell = tell
+        self._main: WorkerdProcess | None = None
+        self._starting: asyncio.Task[WorkerdProcess] | None = None
+        self._failed_starts = 0
+        self._may_start_at_s = 0.0
+        self._failure = ""
+        self._processes: set[WorkerdProcess] = set()
+        self._hearts: dict[WorkerdProcess, Heart] = {}
+        self._culprits: dict[WorkerdProcess, list[str]] = {}
+        self._watch: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._number = 0
+        self._lost_at_s = -AT_LARGE_S
+        self._is_closed = False
+        self.probation = Probation()
+        self._cells = Cells(self._start, self.probation, now_s)
+        self.counts = SupervisorCounts()
+        self.in_flight: dict[str, int] = {}
+
+    @property
+    def pids(self) -> set[int]:
+        return {process.pid for process in self._processes}
+
+    async def start(self) -> None:
+        """Starts the main process, so that the first request needn't wait for it."""
+        with contextlib.suppress(FunctionUnavailable):
+            await self._main_process()
+
+    async def close(self) -> None:
+        self._is_closed = True
+        self._cells.close()
+        for task in (self._watch, self._starting, *self._tasks):
+            if task is not None:
+                task.cancel()
+        for process in list(self._processes):
+            process.kill()
+            await process.ended.wait()
+
+    @asynccontextmanager
+    async def lease(self, bundle: str) -> AsyncIterator[WorkerdProcess]:
+        """A process for one request of `bundle`. Raises FunctionUnavailable."""
+        if self.in_flight.get(bundle, 0) >= REQUESTS_OF_A_BUNDLE_MAX:
+            raise FunctionUnavailable(503, "Too many requests of this site are under way.", retry_after_s=1)
+        self.in_flight[bundle] = self.in_flight.get(bundle, 0) + 1
+        try:
+            process = await self._process_for(bundle)
+            try:
+                with process.carrying(bundle, self._now_s()):
+                    yield process
+            finally:
+                self._cells.note_idle()
+        finally:
+            self.in_flight[bundle] -= 1
+            if not self.in_flight[bundle]:
+                del self.in_flight[bundle]
+
+    def rests(self, bundle: str) -> bool:
+        """Nothing of it would run now."""
+        return self.probation.resting(bundle, self._now_s()) is not None
+
+    def was_to_blame(self, process: WorkerdProcess, bundle: str) -> bool:
+        """Whether this bundle is among those for which a lost process is held against somebody."""
+        return bundle in self._culprits.get(process, ())
+
+    # -- which process ---------------------------------------------------------------------------------------------
+
+    async def _process_for(self, bundle: str) -> WorkerdProcess:
+        now_s = self._now_s()
+        if (resting := self.probation.resting(bundle, now_s)) is not None:
+            raise FunctionUnavailable(
+                503,
+                "This function has brought its process down and rests for a moment.",
+                retry_after_s=max(1, round(resting.left_s)),
+            )
+        if self.probation.needs_cell(bundle, now_s):
+            return await self._cells.process_for(bundle)
+        return await self._main_process()
+
+    async def _main_process(self) -> WorkerdProcess:
+        if self._main is not None and not self._main.has_ended:
+            return self._main
+        if self._starting is None:
+            wait_s = self._may_start_at_s - self._now_s()
+            if wait_s > 1:
+                raise FunctionUnavailable(503, self._failure, retry_after_s=round(wait_s))
+            self._starting = asyncio.create_task(self._start_main(max(0.0, wait_s)))
+        try:
+            return await asyncio.shield(self._starting)
+        except WorkerdUnusable as error:
+            raise FunctionUnavailable(503, str(error), retry_after_s=5) from None
+
+    async def _start_main(self, wait_s: float) -> WorkerdProcess:
+        try:
+            await asyncio.sleep(wait_s)
+            started = await self._start()
+            self._main, self._failed_starts = started, 0
+            return started
+        except WorkerdUnusable as error:
+            self._failure = str(error)
+            self._failed_starts += 1
+            self._may_start_at_s = self._now_s() + min(RESTART_S * 2**self._failed_starts, RESTART_S_MAX)
+            self._tell("workerd.unusable", {"reason": str(error)})
+            raise
+        finally:
+            self._starting = None
+
+    async def _start(self) -> WorkerdProcess:
+        self._number += 1
+        process = await start_workerd(self._program, self._folder, self._number, on_made=self._processes.add)
+        self.counts.started += 1
+        self._in_background(self._await_end(process))
+        if self._watch is None:
+            self._watch = asyncio.create_task(self._watch_processes())
+        return process
+
+    # -- watching --------------------------------------------------------------------------------------------------
+
+    async def _watch_processes(self) -> None:
+        while True:
+            await asyncio.sleep(WATCH_EVERY_S)
+            for process in list(self._processes):
+                if not process.has_ended:
+                    self._look_at(process)
+            self._cells.end_idle()
+
+    def _look_at(self, process: WorkerdProcess) -> None:
+        measured = process.measure()
+        if measured is None:
+            return
+        now_s = self._now_s()
+        if measured.resident_bytes > self._limits.hard_bytes:
+            self._end(process, "oversized", resident_mib=measured.resident_bytes // MIB)
+            return
+        if measured.resident_bytes > self._limits.soft_bytes and process is self._main:
+            self._replace_main(measured.resident_bytes)
+        heart = self._hearts.get(process)
+        if heart is None or heart.beat.done():
+            if heart is not None and not heart.beat.cancelled():
+                heart.beat.exception()  # a process that is gone is seen elsewhere
+            self._hearts[process] = Heart(asyncio.create_task(process.beats()), now_s, measured.cpu_s)
+        elif now_s - heart.since_s > HANG_S_MAX or measured.cpu_s - heart.cpu_s > HANG_CPU_S:
+            self._end(process, "hung", sent_before_s=heart.since_s + SENT_SLACK_S)
+
+    def _end(self, process: WorkerdProcess, why: str, *, sent_before_s: float = float("inf"), **fields: object) -> None:
+        """Kills a process for what a bundle did in it."""
+        setattr(self.counts, why, getattr(self.counts, why) + 1)
+        self._hold_against(process, sent_before_s)
+        self._tell(f"workerd.{why}", {"pid": process.pid, "suspects": self._culprits[process], **fields})
+        process.kill()
+
+    def _hold_against(self, process: WorkerdProcess, sent_before_s: float = float("inf")) -> None:
+        now_s = self._now_s()
+        alone = self._cells.bundle_in(process)
+        if alone is not None:
+            suspects, is_certain = {alone}, True
+        else:
+            recent = {each for each, sent_s in process.last_sent_s.items() if sent_s > now_s - RECENT_S}
+            suspects = set(process.bundles_under_way(sent_before_s=sent_before_s)) or recent
+            is_certain = len(suspects | recent) == 1
+            if now_s - self._lost_at_s < AT_LARGE_S:
+                suspects |= recent  # those of the last time weren't it: perhaps what loops has answered already
+            self._lost_at_s = now_s
+        self._culprits[process] = sorted(suspects)
+        self.probation.note_loss(suspects, now_s, is_certain=is_certain)
+
+    def _replace_main(self, resident_bytes: int) -> None:
+        """The next request starts another; this one goes when its last request has."""
+        old, self._main = self._main, None
+        assert old is not None
+        old.is_draining = True
+        self.counts.drained += 1
+        self._tell("workerd.drained", {"pid": old.pid, "resident_mib": resident_bytes // MIB})
+        self._in_background(self._drain(old))
+        if self._starting is None:
+            self._starting = asyncio.create_task(self._start_main(0.0))
+            self._starting.add_done_callback(lambda task: task.cancelled() or task.exception())
+
+    async def _drain(self, process: WorkerdProcess) -> None:
+        await process.drained(wait_s=DRAIN_S)
+        process.kill()
+
+    async def _await_end(self, process: WorkerdProcess) -> None:
+        await process.ended.wait()
+        self._processes.discard(process)
+        heart = self._hearts.pop(process, None)
+        if heart is not None:
+            heart.beat.cancel()
+        if process not in self._culprits and not process.is_draining and process.exit_signal not in OURS_ALONE:
+            self._hold_against(process)
+        self._cells.forget(process)
+        was_main = process is self._main
+        if was_main:
+            self._main = None
+        if not self._is_closed and not process.is_draining:
+            self.counts.ended += 1
+            self._tell("workerd.ended", {"pid": process.pid, "signal": process.exit_signal})
+        asyncio.get_running_loop().call_later(HANG_S_MAX, self._culprits.pop, process, None)
+        if was_main and not self._is_closed and self._starting is None:
+            self._starting = asyncio.create_task(self._start_main(0.0))
+            self._starting.add_done_callback(lambda task: task.cancelled() or task.exception())
+
+    def _in_background(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

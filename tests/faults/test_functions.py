@@ -1,0 +1,229 @@
+"""Functions that misbehave, and a workerd that dies: the site in question suffers, the others are answered.
+
+With one edge worker, so that all sites share one workerd. Everything here is bounded by a count of requests or by the
+server's own limits; nothing waits for a fixed time.
+"""
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPException
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import serving
+from tests.function_sites import FunctionServer, function_server
+
+GOOD = "export default { fetch: (request, env) => new Response(`fine ${env.CF_PAGES}`) };"
+BAD = """
+const kept = [];
+export default {
+  async fetch(request, env, context) {
+    switch (new URL(request.url).pathname) {
+      case "/loop":
+        for (;;);
+      case "/loop-later":
+        context.waitUntil(scheduler.wait(50).then(() => { for (;;); }));
+        return new Response("answered first");
+      case "/heap":
+        for (;;) kept.push(new Array(1000).fill({}));
+      case "/bytes":
+        for (;;) {
+          kept.push(new Uint8Array(1 << 24).fill(1));
+          await scheduler.wait(1);
+        }
+      case "/endless":
+        return new Response(new ReadableStream({ pull: (controller) => controller.enqueue(new Uint8Array(65536)) }));
+      case "/half":
+        return new Response(
+          new ReadableStream({
+            async pull(controller) {
+              controller.enqueue(new Uint8Array(9));
+              await scheduler.wait(20);
+              if ((kept.push(0) & 3) === 0) throw new Error("midway");
+            },
+          }),
+        );
+      case "/at-once":
+        return new Response(new ReadableStream({ pull() { throw new Error("a secret at once"); } }));
+      case "/throw":
+        throw new Error("a secret that no visitor may see");
+      case "/never":
+        await new Promise(() => {});
+      case "/loud":
+        for (let line = 0; line < 10_000; line++) console.log("x".repeat(1_000));
+        return new Response("said");
+      case "/many":
+        for (let count = 0; count < 2_000; count++) await (await env.ASSETS.fetch("http://a/")).text();
+        return new Response("asked");
+      default:
+        return new Response("well");
+    }
+  },
+};
+"""
+PATIENCE_S = 60
+
+
+@pytest.fixture(scope="module")
+def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FunctionServer]:
+    with function_server(tmp_path_factory.mktemp("faults")) as server:
+        server.deploy("good", GOOD)
+        yield server
+
+
+@contextmanager
+def others_are_answered(functions: FunctionServer) -> Iterator[None]:
+    """While the block runs, every request of the good site must be a 200."""
+    done = threading.Event()
+    failed: list[object] = []
+    asked_count = 0
+
+    def ask() -> None:
+        nonlocal asked_count
+        while not done.is_set():
+            answer = functions.get("good")
+            asked_count += 1
+            if answer.body != b"fine 1":
+                failed.append((answer.status, answer.body[:300]))
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join(PATIENCE_S)
+    assert asked_count > 0
+    assert failed == []
+
+
+def until_well(functions: FunctionServer, site: str, target: str = "/") -> None:
+    """Until its rest is over."""
+    deadline_s = time.monotonic() + PATIENCE_S
+    while functions.get(site, target).status != 200:
+        assert time.monotonic() < deadline_s, f"{site} did not recover"
+
+
+@pytest.mark.parametrize("fault", ["loop", "heap", "bytes"])
+def test_hardening_74_a_function_that_takes_everything_harms_its_own_site_only(
+    functions: FunctionServer, fault: str
+) -> None:
+    functions.deploy(fault, BAD)
+    assert functions.get(fault).body == b"well"
+    with others_are_answered(functions):
+        answer = functions.get(fault, f"/{fault}")
+        assert answer.status in (502, 503, 504)
+        assert b"kept" not in answer.body
+        resting = functions.get(fault)
+        assert (resting.status, int(resting.field("retry-after") or 0) > 0) == (503, True)
+        until_well(functions, fault)
+
+
+def test_hardening_74_a_loop_after_the_answer_ends_with_its_process(functions: FunctionServer) -> None:
+    functions.deploy("later", BAD)
+    before = functions.workerd_pids()
+    with others_are_answered(functions):
+        assert functions.get("later", "/loop-later").body == b"answered first"
+        deadline_s = time.monotonic() + PATIENCE_S
+        while set(before) <= set(functions.workerd_pids()):
+            assert time.monotonic() < deadline_s, "the process with the loop was not replaced"
+
+
+def test_errors_show_a_visitor_nothing_of_the_code(functions: FunctionServer) -> None:
+    functions.deploy("throws", BAD)
+    for target in ("/throw", "/never", "/at-once"):
+        answer = functions.get("throws", target)
+        assert answer.status == 500
+        assert b"secret" not in answer.body
+        assert b"Error" not in answer.body
+
+
+def test_a_stream_that_never_ends_costs_no_memory_and_ends_with_its_client(functions: FunctionServer) -> None:
+    functions.deploy("endless", BAD)
+    with others_are_answered(functions):
+        for _ in range(3):
+            connection = open_connection(functions)
+            connection.sendall(b"GET /endless HTTP/1.1\r\nHost: endless.pages.localhost\r\n\r\n")
+            received = 0
+            while received < 20_000_000:
+                received += len(connection.recv(1 << 20))
+            connection.close()
+
+
+def test_an_answer_that_breaks_off_is_not_taken_for_whole(functions: FunctionServer) -> None:
+    functions.deploy("half", BAD)
+    with pytest.raises((HTTPException, ConnectionError)):
+        functions.get("half", "/half")
+
+
+def test_ten_megabytes_of_log_and_two_thousand_subrequests_are_borne(functions: FunctionServer) -> None:
+    functions.deploy("loud", BAD)
+    with others_are_answered(functions):
+        assert functions.get("loud", "/loud").body == b"said"
+        assert functions.get("loud", "/many").body == b"asked"
+
+
+def test_a_killed_workerd_is_back_and_assets_are_served_on(functions: FunctionServer) -> None:
+    functions.deploy("mixed", GOOD, routes='{"version":1,"include":["/api"],"exclude":[]}')
+    for _ in range(5):
+        assert functions.get("mixed", "/api").status == 200
+        for pid in functions.workerd_pids():
+            os.kill(pid, signal.SIGKILL)
+        assert functions.get("mixed").body == b"<h1>mixed</h1>"
+        # A GET whose process dies under it is sent once more; what can't be is a 502.
+        assert functions.get("mixed", "/api").status in (200, 502)
+        until_well(functions, "mixed", "/api")
+
+
+def test_a_workerd_that_grows_is_replaced_and_no_request_fails(tmp_path: Path) -> None:
+    keeps = """
+    const kept = [];
+    export default { fetch() { kept.push(new Uint8Array(1 << 18).fill(1)); return new Response("kept"); } };
+    """
+    with function_server(tmp_path, "--functions-memory-mib", "200") as functions:
+        functions.deploy("keeps", keeps)
+        assert functions.get("keeps").body == b"kept"
+        (first,) = functions.workerd_pids()
+        deadline_s = time.monotonic() + PATIENCE_S
+        while first in functions.workerd_pids():
+            assert functions.get("keeps").body == b"kept"
+            assert time.monotonic() < deadline_s, "the process was not replaced"
+
+
+def test_without_workerd_a_functions_path_says_so_and_assets_are_served(tmp_path: Path) -> None:
+    with serving(tmp_path / "data", environ={"ONEHOP_WORKERD": ""}) as server:
+        functions = FunctionServer(server, tmp_path / "sites")
+        functions.deploy("plain", GOOD, routes='{"version":1,"include":["/api"],"exclude":[]}')
+        answer = functions.get("plain", "/api")
+        assert answer.status == 503
+        assert b"onehop functions install" in answer.body
+        assert functions.get("plain").body == b"<h1>plain</h1>"
+
+
+def test_a_workerd_that_is_none_is_told_at_the_start_and_harms_no_asset(tmp_path: Path) -> None:
+    with serving(tmp_path / "data", "--workerd", "/bin/true") as server:
+        functions = FunctionServer(server, tmp_path / "sites")
+        functions.deploy("plain", GOOD, routes='{"version":1,"include":["/api"],"exclude":[]}')
+        assert functions.get("plain", "/api").status == 503
+        assert functions.get("plain").status == 200
+
+
+def test_a_site_that_fails_open_shows_its_assets_where_its_function_cant_run(functions: FunctionServer) -> None:
+    functions.deploy("open", BAD)
+    account = functions.server.api("GET", "/accounts")["result"][0]["id"]
+    config = {"deployment_configs": {"production": {"fail_open": True}}}
+    functions.server.api("PATCH", f"/accounts/{account}/pages/projects/open", config)
+    functions.deploy("open", BAD)
+    assert functions.get("open", "/heap").status in (200, 404)
+    resting = functions.get("open")
+    assert (resting.status, resting.body) == (200, b"<h1>open</h1>")
+
+
+def open_connection(functions: FunctionServer) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", functions.server.edge_port), timeout=PATIENCE_S)

@@ -1,0 +1,5 @@
+const tell = ({ request, params, functionPath, data }, who) => {
+  const { pathname, search } = new URL(request.url);
+  return Response.json({ who, method: request.method, path: pathname + search, params, functionPath, seen: data.seen });
+};
+export const onRequest = (context) => tell(context, "all");

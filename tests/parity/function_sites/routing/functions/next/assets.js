@@ -1,0 +1,1 @@
+export const onRequest = ({ env }) => env.ASSETS.fetch("https://elsewhere.example/text.txt");
