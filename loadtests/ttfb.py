@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from statistics import mean, median
 from typing import Any, Final
 
-from loadtests.report import FIGURES, Measured, conclude, parse_options
+from loadtests.report import FIGURES, Goal, Measured, conclude, parse_options
 from loadtests.schemes import Site, seed_sites, set_policy
 from loadtests.server import Server, cpu_s, edge_pid, serving, temporary_data
 from loadtests.ttfb_plots import draw
@@ -173,6 +173,8 @@ def prove_arm(arm: str, passed: Reading, requests_count: int) -> float:
     misses = {"hashed": 0, "hashed-uncached": requests_count}.get(arm, passed.count(DECISION_MISSES))
     if (passed.count(REQUESTS, scheme=scheme, status="2xx"), passed.count(DECISION_MISSES)) != (requests_count, misses):
         raise SystemExit(f"not all of {requests_count} requests were answered by the arm {arm}")
+    if arm == "legacy" and passed.resolve_seconds(scheme=scheme).count != requests_count:
+        raise SystemExit("the legacy arm didn't search its table for each request")
     return passed.request_seconds(scheme=scheme).quantile(0.5) or 0.0
 
 
@@ -257,6 +259,10 @@ def main() -> None:
             "load_share_max": max(row["load_share"] for row in rows.values()),
             "rows": {f"{arm} {size}": row for (size, arm), row in rows.items()},
             "published": PUBLISHED,
+        },
+        goals={
+            "legacy / hashed at 10,000": Goal(ratios["legacy"]["10000"], at_least=10),
+            "legacy / hashed at 50,000": Goal(ratios["legacy"]["50000"], at_least=50),
         },
         sentence=tell(extent, ratios, arms),
         draw=lambda path: draw(path, rows, ARMS, PUBLISHED),

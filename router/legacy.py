@@ -76,8 +76,9 @@ def subject_of(host: bytes, hostname: str, target: bytes) -> bytes:
 
 
 def compile_pattern(pattern: str) -> Any:
-    """Works on bytes, each of which is a character. Raises re2.error."""
-    return re2.compile(pattern.encode("latin-1"), OPTIONS)
+    """Works on bytes, each of which is a character. Compiled anew each time: `re2.compile` would remember the last 128,
+    and a short table would never pay for what the old design did with each request. Raises re2.error."""
+    return REGEXP(pattern.encode("latin-1"), OPTIONS)
 
 
 def pattern_options() -> Any:
@@ -88,6 +89,7 @@ def pattern_options() -> Any:
 
 
 OPTIONS: Final = pattern_options()
+REGEXP: Final[Any] = type(re2.compile(b"", OPTIONS))
 
 
 class LegacyTables:

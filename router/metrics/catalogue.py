@@ -88,7 +88,7 @@ REQUEST_SECONDS: Final = Metric(
 RESOLVE_SECONDS: Final = Metric(
     "onehop_resolve_seconds",
     Kind.HISTOGRAM,
-    "Time to find a host's pipeline where no decision was cached.",
+    "Time to find a host's pipeline: hashed, where no decision was cached; by legacy, for each request.",
     (Label("scheme", SCHEMES),),
 )
 DECISION_HITS: Final = Metric("onehop_decision_hits_total", Kind.COUNTER, "Requests whose host had a cached decision.")

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from asset_server.redirects import RedirectRules
 from asset_server.url import Target
 from functions.routes_json import RoutesJson
 from router.edge import FunctionFirst
@@ -75,9 +74,8 @@ def test_head_is_get_without_the_body(site: BuiltEdge, target: str) -> None:
 @pytest.mark.pages("4.7")
 def test_pages_0_step_1_a_function_route_is_the_functions_and_the_assets_are_served(site: BuiltEdge) -> None:
     routes = RoutesJson.parse('{"version":1,"include":["/api/*"],"exclude":[]}').encode()
-    redirects = RedirectRules.parse("/* /elsewhere 302")[0].encode()
     files = {"/index.html": b"page"}
-    pipeline = site.publish("f.pages.test", files, function_routes=routes, redirects=redirects)
+    pipeline = site.publish("f.pages.test", files, function_routes=routes, redirects="/* /elsewhere 302")
     assert site.get("f.pages.test", "/there").status == 302
     asked = site.edge.handle(site.request("f.pages.test", "/api/a/../b?q='"))
     assert asked == FunctionFirst(pipeline, Target("/api/b", "?q=%27"), ("hashed", "default"))

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from router import legacy
 from router.hashed import delete_route
 from router.hostname import Hostname
 from router.kv.schema import SITE_NO, Database
@@ -22,6 +23,7 @@ from router.metrics.catalogue import (
     cell,
 )
 from router.metrics.meter import EdgeMeter
+from router.metrics.reading import Reading
 from router.metrics.slot import unshared_cells
 from router.pipeline import Pipeline
 from router.policy import Policy, Scheme
@@ -190,3 +192,43 @@ def test_a_policy_that_cannot_be_read_leaves_the_last_good_one_in_force(schemes:
     assert edge._resolver.policy == Policy(default=Scheme.LEGACY)
     assert [entry["event"] for entry in logs] == ["policy.unreadable"]
     assert AFTER_HASH in table_of(schemes)
+
+
+def test_legacy_parses_and_compiles_for_each_request_and_keeps_nothing_but_bytes(
+    schemes: BothSchemes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[str] = []
+    real = legacy.compile_pattern
+    monkeypatch.setattr(legacy, "compile_pattern", lambda pattern: compiled.append(pattern) or real(pattern))
+    tables = LegacyTables(schemes.plane.store, EdgeMeter(unshared_cells()))
+    table = tables.table_of(1)
+    for asked in (1, 2, 3):
+        assert tables.find(table, Scheme.LEGACY, f"{HOST}/x".encode()) is not None
+        assert len(compiled) == asked * len(set(compiled))
+    assert table.compiled is None
+    assert real(compiled[0]) is not real(compiled[0]), "the library must not remember it either"
+
+
+def test_legacy_compiled_compiles_once_a_version_of_the_table(
+    schemes: BothSchemes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[str] = []
+    real = legacy.compile_pattern
+    monkeypatch.setattr(legacy, "compile_pattern", lambda pattern: compiled.append(pattern) or real(pattern))
+    tables = LegacyTables(schemes.plane.store, EdgeMeter(unshared_cells()))
+    for _ in range(3):
+        assert tables.find(tables.table_of(1), Scheme.LEGACY_COMPILED, f"{HOST}/x".encode()) is not None
+    assert len(compiled) == len(set(compiled)) == len(tables.table_of(1).compiled or ())
+    schemes.deploy(SICK, 2, "main")
+    tables.forget([1])
+    assert tables.find(tables.table_of(1), Scheme.LEGACY_COMPILED, f"{HOST}/x".encode()) is not None
+    assert len(compiled) > len(set(compiled))
+
+
+@pytest.mark.parametrize("arm", LEGACY_ARMS)
+def test_every_request_by_a_table_is_timed_and_its_table_comes_from_the_cache(schemes: BothSchemes, arm: str) -> None:
+    for _ in range(3):
+        assert schemes.ask(arm, HOST).status == 200
+    reading = Reading(tuple(schemes.edges[arm]._meter.cells))
+    assert reading.resolve_seconds(scheme=arm).count == 3
+    assert (reading.count(TABLE_HITS), reading.count(TABLE_MISSES)) == (2, 1)
