@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -81,6 +82,8 @@ def parse_options(description: str | None) -> Options:
     parser.add_argument("--quick", action="store_true", help="fewer rounds and smaller sizes, under 45 s")
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     arguments = parser.parse_args()
+    if not arguments.quick and find_spec("matplotlib") is None:
+        raise SystemExit("a full run draws its figures; 'make bench' brings what that needs, --quick does without")
     return Options(quick=arguments.quick, as_json=arguments.json)
 
 
@@ -132,9 +135,9 @@ def conclude(
     if not options.quick:
         FIGURES.mkdir(exist_ok=True)
         record = {**document, "rounds": {key: figure.rounds for key, figure in figures.items()}, **machine()}
-        (FIGURES / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
         if draw is not None:
             draw(FIGURES / f"{name}.svg")
+        (FIGURES / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
         keep_line(name, sentence)
     print(json.dumps(document) if options.as_json else sentence)
     broken = [key for key, goal in goals.items() if goal.must_hold and not goal.is_met]

@@ -18,6 +18,7 @@ from control_plane.activation import pipeline_of
 from control_plane.catalogue import deployments_newest_first, find_alias, put_deployment, put_site, read_deployment
 from control_plane.clock import Clock
 from control_plane.dual_write import put_pipeline_as, put_table, shown_in_table
+from functions.bundle import BundleStore
 from onehop.errors import CommandFailed
 from onehop.opened_store import OpenedStore
 from router.hashed import read_route
@@ -276,6 +277,8 @@ class Intake:
         for manifest in (pipeline.manifest, pipeline.kept):
             if manifest is not None and self.transaction.view(Database.MANIFESTS, manifest.encode("ascii")) is None:
                 raise FilterRefused(f"manifest {manifest} isn't here; deploy its files first")
+        if pipeline.function is not None and pipeline.function not in set(BundleStore(self.it.folder.bundles).ids()):
+            raise FilterRefused(f"function bundle {pipeline.function} isn't here; deploy it first")
         return pipeline
 
     def _by_records(self, hostname: Hostname) -> Pipeline | None:

@@ -77,7 +77,7 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empt
     """`empty` is the sentence shown when there are no rows. Cells are text, never markup."""
     console = Console(markup=False, highlight=False, emoji=False)
     if not rows:
-        console.print(empty)
+        console.print(empty, soft_wrap=True)
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:

@@ -62,7 +62,10 @@ class PolicyEdit:
         if self.clear and self.site is None and self.dc is None:
             raise PolicyRefused("--clear takes a site's rules or a data centre's away; name it with --site or --dc")
         if not self.described().replace(f"--site {self.site}", "").replace(f"--dc {self.dc}", "").strip():
-            raise PolicyRefused("nothing to set: give a --scheme, --percent, --split, --shadow, --server-timing")
+            raise PolicyRefused(
+                "nothing to set: give a --scheme, --percent, --split (with --cookie), --clear, --shadow, "
+                "--server-timing or --file"
+            )
         if self.shadow_percent is not None and (self.site is not None or self.dc is not None):
             raise PolicyRefused("--shadow is of all requests; leave --site and --dc out")
         if self.dc is not None:

@@ -26,11 +26,14 @@ def named_policy(snapshot: Snapshot, policy: Policy) -> dict[str, Any]:
 
 
 def policy_from_file(snapshot: Snapshot, path: Path) -> Callable[[Policy], Policy]:
-    """The change that puts it in force; the generation goes on, the salt stays. Raises PolicyRefused."""
+    """The change that puts it in force; the salt stays. A file that was printed from an older generation is refused: it
+    would take back, without a word, what somebody has set since. Raises PolicyRefused."""
     try:
         data = path.read_bytes()
         members = orjson.loads(data) if len(data) <= FILE_BYTES_MAX else None
-    except (OSError, orjson.JSONDecodeError) as error:
+    except OSError as error:
+        raise PolicyRefused(f"{path}: {error.strerror}; nothing was changed") from None
+    except orjson.JSONDecodeError as error:
         raise PolicyRefused(f"{path} isn't a policy: {error}; 'onehop policy show --json' prints one") from None
     if not isinstance(members, dict):
         raise PolicyRefused(f"{path} isn't a policy: it must be one JSON object, as 'onehop policy show --json' prints")
@@ -45,4 +48,13 @@ def policy_from_file(snapshot: Snapshot, path: Path) -> Callable[[Policy], Polic
     unknown = sorted(policy.data_centres.keys() - set(data_centres(snapshot)))
     if unknown:
         raise PolicyRefused(f"{path} names data centre {unknown[0]}, but no edge was ever started with it")
-    return lambda before: replace(policy, salt=before.salt)
+
+    def change(before: Policy) -> Policy:
+        if "generation" in members and policy.generation != before.generation:
+            raise PolicyRefused(
+                f"{path} is of policy {policy.generation}, but policy {before.generation} is in force since; look at "
+                "'onehop policy log', then take a new 'onehop policy show --json', or the generation out of the file"
+            )
+        return replace(policy, salt=before.salt)
+
+    return change

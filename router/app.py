@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 
 from asset_server.message import Response
 from router import error_pages
-from router.edge import Edge, EdgeRequest, FunctionFirst
+from router.edge import Edge, EdgeRequest, FunctionFirst, with_arm
 from router.exchange import RECEIVED_NS
 from router.forwarded import TrustedProxies
 from router.function_request import FunctionRequest
@@ -123,7 +123,7 @@ class FunctionAnswer:
             self.has_begun = True
             self._edge.count(self._first, self._request, message.get("status", HTTPStatus.SWITCHING_PROTOCOLS))
             if self._first.fields:
-                message = {**message, "headers": [*message["headers"], *self._first.fields]}
+                message = {**message, "headers": with_arm(message["headers"], self._first.fields)}
         await self._send(message)
 
 

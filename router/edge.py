@@ -17,6 +17,7 @@ from asset_server.server import AssetServer
 from asset_server.url import Target, TargetRefused, parse_target
 from functions.routes_json import RoutesJson, RoutesJsonUnreadable
 from router import error_pages
+from router.arms import COOKIE
 from router.event_log import event_log
 from router.hostname import Hostname, HostRefused
 from router.kv.errors import StoreError
@@ -28,6 +29,8 @@ from router.pipeline import Pipeline
 from router.resolve import Asked, ByRequest, Resolved, Resolver, RouteDamaged, Unknown
 
 PROVEN_MANIFESTS_MAX: Final = 65_536
+TIMING_NAME: Final = b"onehop;"
+PRIVATE: Final = b"private, max-age=0, must-revalidate"
 FUNCTION_ROUTES_MAX: Final = 1_024
 FUNCTION_DECISIONS_MAX: Final = 16_384
 REMEMBERED_PATH_CHARACTERS_MAX: Final = 256
@@ -245,8 +248,26 @@ def found_by(route: Resolved | Unknown) -> tuple[str, str]:
     return (route.scheme, route.rule) if isinstance(route, Resolved) else UNFOUND
 
 
+def with_arm(
+    headers: Sequence[tuple[bytes, bytes]], fields: Sequence[tuple[bytes, bytes]]
+) -> list[tuple[bytes, bytes]]:
+    """With what an arm adds. A site can't say in its name how a request was found, nor deal its cookie; and an answer
+    that deals one is that client's alone, so no shared cache may give it to another."""
+    names = {name for name, _ in fields}
+    kept = [each for each in headers if not (each[0] in names and is_reserved(*each))]
+    if b"set-cookie" in names:
+        kept = [each for each in kept if each[0] != b"cache-control"] + [(b"cache-control", PRIVATE)]
+    return [*kept, *fields]
+
+
+def is_reserved(name: bytes, value: bytes) -> bool:
+    return (name == b"server-timing" and TIMING_NAME in value.lower()) or (
+        name == b"set-cookie" and value.lstrip().startswith(COOKIE + b"=")
+    )
+
+
 def with_fields(response: Response, fields: Sequence[tuple[bytes, bytes]]) -> Response:
-    return replace(response, headers=[*response.headers, *fields], lasts=False) if fields else response
+    return replace(response, headers=with_arm(response.headers, fields), lasts=False) if fields else response
 
 
 def hostname_in(authority: bytes) -> str:

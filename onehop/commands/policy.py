@@ -1,6 +1,7 @@
 """`onehop policy …`: works on the data folder itself, so that a scheme can be taken back when nothing else answers."""
 
 import getpass
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +24,14 @@ from router.policy_record import (
 
 app = typer.Typer(add_completion=False, help="Which scheme finds a site's deployments: show, set, log, undo.")
 
-Reason = Annotated[str, typer.Option("--reason", help="Why; the log keeps it.")]
+
+def given_reason(reason: str) -> str:
+    if not reason.strip():
+        raise typer.BadParameter("say why: the log keeps it for whoever asks later")
+    return reason.strip()
+
+
+Reason = Annotated[str, typer.Option("--reason", help="Why; the log keeps it.", callback=given_reason)]
 LOG_SHOWN: int = 20
 
 
@@ -69,9 +77,14 @@ def set_policy(
     with opened(find_folder(data)) as it, it.store.write() as transaction:
         change = edit.change(transaction) if file is None else policy_from_file(transaction, file)
         what = edit.described() if file is None else f"--file {file.name}"
-        policy = change_policy(transaction, change, who=who(), when=Clock().now(), why=reason, what=what)
+        before = read_policy(transaction)
+        is_change = replace(change(before), generation=before.generation, salt=before.salt) != before
+        policy = before
+        if is_change:  # or an undo would later take back nothing
+            policy = change_policy(transaction, change, who=who(), when=Clock().now(), why=reason, what=what)
         named = named_policy(transaction, policy)
-    show_json(named) if as_json else show_line(f"policy {policy.generation}: {what}")
+    told = what if is_change else f"{what} is so already, nothing was changed"
+    show_json(named) if as_json else show_line(f"policy {policy.generation}: {told}")
 
 
 @app.command("log")
@@ -92,7 +105,7 @@ def show_log(
 
 @app.command("undo")
 def undo(
-    reason: Annotated[str, typer.Option("--reason", help="Why; the log keeps it.")] = "",
+    reason: Reason = "taken back",
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:

@@ -1,5 +1,6 @@
 """`onehop route HOST`: reads the store itself, so that it also tells when nothing is running."""
 
+import ipaddress
 import os
 from dataclasses import asdict
 from typing import Annotated, Final
@@ -16,6 +17,7 @@ from onehop.data_folder import DataFolder
 from onehop.errors import CommandFailed
 from onehop.opened_store import OpenedStore, find_folder, opened
 from onehop.output import show_fields, show_json, show_table
+from router.data_centres import data_centres
 from router.differences import clear_differences, read_differences
 from router.explain import Explanation, Viewpoint, explain
 from router.hostname import HostRefused
@@ -26,6 +28,16 @@ app = typer.Typer(add_completion=False)
 
 DIFFERENCES: Final = "differences"
 """In place of a host, of which none can be so called: a site's has at least two labels."""
+
+
+def parsed_client(address: str) -> str:
+    try:
+        return str(ipaddress.ip_address(address))
+    except ValueError:
+        raise typer.BadParameter(f"{address!r} isn't an IP address") from None
+
+
+Client = Annotated[str, typer.Option(help="The client's address, for sites that are split.", callback=parsed_client)]
 
 
 class RouteUnreadable(CommandFailed):
@@ -41,7 +53,7 @@ def route(
         ),
     ],
     dc: Annotated[str | None, typer.Option("--dc", help="As an edge of this data centre decides [ONEHOP_DC].")] = None,
-    client: Annotated[str, typer.Option(help="The client's address, for sites that are split.")] = "127.0.0.1",
+    client: Client = "127.0.0.1",
     clear: Annotated[bool, typer.Option("--clear", help="With 'differences': forget them.")] = False,
     data: Data = None,
     as_json: AsJson = False,
@@ -54,9 +66,13 @@ def route(
     if host == DIFFERENCES:
         tell_differences(folder, is_clearing=clear, as_json=as_json)
         return
+    if clear:
+        raise typer.BadParameter("--clear is for 'onehop route differences'")
     authority = urlsplit(host).netloc if "://" in host else host
     viewpoint = Viewpoint(load_config({"dc": dc}, os.environ).dc, client)
     with opened(folder) as it:
+        if dc is not None:
+            refuse_unknown(it, dc)
         try:
             explanation = explain(it.store, it.keys, it.names, authority.encode("utf-8"), viewpoint)
         except HostRefused as error:
@@ -74,6 +90,13 @@ def route(
         show_fields(steps_of(explanation, site, assets))
     if explanation.pipeline is None:
         raise typer.Exit(1)
+
+
+def refuse_unknown(it: OpenedStore, dc: str) -> None:
+    with it.store.read() as snapshot:
+        known = data_centres(snapshot)
+    if dc not in known:
+        raise RouteUnreadable(f"no edge was ever started with --dc {dc}; known are {', '.join(known) or 'none'}")
 
 
 def tell_differences(folder: DataFolder, *, is_clearing: bool, as_json: bool) -> None:

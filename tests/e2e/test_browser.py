@@ -15,11 +15,11 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
+from onehop.demo import laid_over_each_other
 from tests.conftest import Serve
 from tests.e2e.chromium import console_of
 from tests.real_parts import find_documentation_site
 
-TOUR: Final = Path(__file__).parents[2] / "onehop" / "demo_sites" / "tour"
 WAIT_S: Final = 20
 
 
@@ -47,7 +47,8 @@ def test_a_documentation_site_opens_and_links_work_without_a_console_error(
 
 def test_each_arm_shows_the_same_picture(browser: Chrome, serve: Serve, tmp_path: Path) -> None:
     server = serve()
-    server.cli("deploy", str(TOUR), "--project", "tour", "--branch", "main", cwd=tmp_path)
+    with laid_over_each_other(("look", "tour")) as folder:
+        server.cli("deploy", str(folder), "--project", "tour", "--branch", "main", cwd=tmp_path)
     server.cli("policy", "set", "--server-timing", "--reason", "look")
     browser.execute_cdp_cmd("Network.setCacheDisabled", {"cacheDisabled": True})
     pictures = {}

@@ -42,6 +42,17 @@ def test_a_scheme_is_set_shown_explained_and_taken_back(server: LiveServer) -> N
     assert server.cli("policy", "undo", check=False).returncode == 1
 
 
+def test_a_change_wants_a_reason_and_a_question_what_there_is(server: LiveServer) -> None:
+    for arguments in (
+        ("policy", "set", "--scheme", "legacy", "--reason", " "),
+        ("route", "docs.pages.localhost", "--dc", "mars"),
+        ("route", "docs.pages.localhost", "--client", "zzz"),
+        ("route", "docs.pages.localhost", "--clear"),
+    ):
+        done = server.cli(*arguments, check=False)
+        assert (done.returncode != 0, done.stderr.count("\n")) == (True, 1), arguments
+
+
 @pytest.mark.parametrize(
     ("options", "part"),
     [
@@ -53,7 +64,7 @@ def test_a_scheme_is_set_shown_explained_and_taken_back(server: LiveServer) -> N
         ("--site docs --clear --scheme legacy", "--clear takes"), ("--site docs --percent 5", "of all sites"),
         ("--site docs --cookie", "belongs to a --split"), ("--site docs --split 5 --scheme hashed", "the other"),
         ("--site docs --shadow 5", "of all requests"), ("--dc local --server-timing", "leave --dc out"),
-        ("--file /nowhere/p.json", "isn't a policy"),
+        ("--file /nowhere/p.json", "No such file"),
     ],
 )  # fmt: skip
 def test_a_policy_that_makes_no_sense_is_one_line_and_changes_nothing(
@@ -82,9 +93,17 @@ def test_a_policy_goes_into_a_file_and_comes_back(server: LiveServer, tmp_path: 
     file.write_text(server.cli("policy", "show", "--json").stdout)
     for _ in range(3):
         server.cli("policy", "undo")
+    stale = server.cli("policy", "set", "--file", str(file), "--reason", "back", check=False)
+    assert (stale.returncode, "policy log" in stale.stderr) == (1, True), "it would undo what was set since"
+    members = json.loads(file.read_text())
+    del members["generation"]
+    file.write_text(json.dumps(members))
     server.cli("policy", "set", "--file", str(file), "--reason", "back")
     shown = json.loads(server.cli("policy", "show", "--json").stdout)
-    assert {**json.loads(file.read_text()), "generation": 7} == shown
+    assert {**members, "generation": 7} == shown
+    again = server.cli("policy", "set", "--file", str(file), "--reason", "the same")
+    assert "nothing was changed" in again.stdout
+    assert json.loads(server.cli("policy", "show", "--json").stdout) == shown
     file.write_text(file.read_text().replace("12.5", "101"))
     assert server.cli("policy", "set", "--file", str(file), "--reason", "x", check=False).returncode == 1
     assert json.loads(server.cli("policy", "show", "--json").stdout) == shown

@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from asset_server.url import Target
 from functions.routes_json import RoutesJson
-from router.edge import FunctionFirst
+from router.edge import FunctionFirst, with_arm
 from router.hashed import put_route
 from router.hostname import Hostname
 from router.kv.schema import Database
@@ -210,3 +210,18 @@ def test_hardening_84_preview_hosts_are_noindex_on_every_answer(site: BuiltEdge)
         assert [answer.status for answer in answers] == [200, 304, 308, 404, 405]
         for answer in answers:
             assert [value for name, value in answer.headers if name == b"x-robots-tag"] == wanted
+
+
+def test_what_an_arm_adds_can_be_said_by_nobody_else_and_is_kept_from_shared_caches() -> None:
+    headers = [
+        (b"server-timing", b'onehop;dur=0.001;desc="hashed"'),
+        (b"server-timing", b"db;dur=3"),
+        (b"set-cookie", b"onehop_bucket=1"),
+        (b"set-cookie", b"theirs=1"),
+        (b"cache-control", b"public, max-age=31536000, immutable"),
+    ]
+    timing, cookie = (b"server-timing", b'onehop;dur=2;desc="legacy"'), (b"set-cookie", b"onehop_bucket=9272; Path=/")
+    assert with_arm(headers, [timing]) == [headers[1], *headers[2:], timing]
+    assert with_arm(headers, [cookie]) == [
+        *headers[:2], headers[3], (b"cache-control", b"private, max-age=0, must-revalidate"), cookie,
+    ]  # fmt: skip
