@@ -15,7 +15,6 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from control_plane import accounts, assets, deployments, domains, function_events, key_values, operator, projects
-from control_plane.dashboard import create_dashboard
 from control_plane.endpoints import (
     AccountHandler,
     Endpoint,
@@ -28,11 +27,10 @@ from control_plane.endpoints import (
 )
 from control_plane.envelope import TRANSLATED, answer_error
 from control_plane.health import tell_health
+from control_plane.late_workflows import LateWorkflows
 from control_plane.metrics import tell_metrics
 from control_plane.plane import ControlPlane
 from control_plane.tokens import Access
-from control_plane.workflow_routes import workflow_routes
-from workflows.rest.app import WorkflowsApi
 
 AccountRow = tuple[str, str, Access, AccountHandler]
 SiteRow = tuple[str, str, Access, SiteHandler]
@@ -116,7 +114,7 @@ OWN_SITE_ROUTES: Final[list[SiteRow]] = [
 ]
 
 
-def create_app(plane: ControlPlane, workflows: WorkflowsApi | None = None) -> Starlette:
+def create_app(plane: ControlPlane, workflows: LateWorkflows | None = None) -> Starlette:
     """With `workflows`, their API too, and the pages for people. The app closes it when the server stops."""
     pages = Table()
     for method, path, account_handler in ANY_TOKEN_ROUTES:
@@ -136,8 +134,7 @@ def create_app(plane: ControlPlane, workflows: WorkflowsApi | None = None) -> St
             *pages.routes(below="/client/v4"),
             *own.routes(below="/onehop/v1"),
             *pages.routes(below=""),
-            *(workflow_routes(plane, workflows) if workflows is not None else ()),
-            *(create_dashboard(plane, workflows).routes() if workflows is not None else ()),
+            *([workflows] if workflows is not None else ()),
         ],
         lifespan=closing(workflows) if workflows is not None else None,
         exception_handlers=dict.fromkeys(TRANSLATED, answer_error),
@@ -146,7 +143,7 @@ def create_app(plane: ControlPlane, workflows: WorkflowsApi | None = None) -> St
     return app
 
 
-def closing(workflows: WorkflowsApi) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+def closing(workflows: LateWorkflows) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         yield

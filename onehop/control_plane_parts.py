@@ -4,12 +4,14 @@ import http.client
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 
 from asset_server.blobs import BlobStore
 from control_plane.app import create_app
 from control_plane.documents import PublicUrl
+from control_plane.late_workflows import LateWorkflows
 from control_plane.plane import ControlPlane, PlaneSecrets
 from functions.bundle import BundleStore
 from functions.event_sink import EventSink
@@ -20,8 +22,9 @@ from router.key_files import read_key_ring
 from router.kv.store import open_store
 from router.metrics.reading import read_metrics
 from router.site_names import SiteNames
-from workflows.desk import Desk
-from workflows.rest.app import WorkflowsApi
+
+if TYPE_CHECKING:
+    from workflows.rest.app import WorkflowsApi
 
 HEALTH_TIMEOUT_S = 2.0
 ABSENT_HOST = "healthz.invalid"
@@ -61,8 +64,15 @@ def opened_control_plane(config: Config, folder: DataFolder, *, edge_port: int) 
         with plane:
             with store.write() as transaction:
                 plane.tokens.ensure_admin(transaction, folder.admin_token)
-            workflows = WorkflowsApi(Desk(folder.workflow_store))
+            workflows = LateWorkflows(plane, lambda: make_workflows_api(folder))
             yield ControlPlaneApp(create_app(plane, workflows), workflows.end_streams)
+
+
+def make_workflows_api(folder: DataFolder) -> "WorkflowsApi":
+    from workflows.desk import Desk
+    from workflows.rest.app import WorkflowsApi
+
+    return WorkflowsApi(Desk(folder.workflow_store))
 
 
 def public_port(config: Config, edge_port: int) -> int | None:

@@ -9,6 +9,7 @@ from typing import Final
 import httpx
 
 from control_plane.app import create_app
+from control_plane.late_workflows import LateWorkflows
 from control_plane.plane import ControlPlane
 from control_plane.tokens import Access
 from workflows import Client, Workflow, WorkflowEvent, WorkflowStep, open_engine
@@ -64,7 +65,7 @@ async def open_browser(plane: ControlPlane, folder: Path) -> AsyncIterator[Brows
     store = folder / "workflows.db"
     async with open_engine(store, [Nasty]) as engine:
         api = WorkflowsApi(Desk(store))
-        transport = httpx.ASGITransport(create_app(plane, api))
+        transport = httpx.ASGITransport(create_app(plane, LateWorkflows(plane, lambda: api)))
         async with httpx.AsyncClient(transport=transport, base_url=ORIGIN) as http:
             yield Browser(http, plane, engine)
         await api.close()
