@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import StaleElementReferenceException, TimeoutException
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
@@ -47,7 +47,10 @@ def press(browser: Chrome, text: str) -> None:
 
 def until(browser: Chrome, text: str) -> None:
     waiting = WebDriverWait(browser, WAIT_S, ignored_exceptions=[StaleElementReferenceException])
-    waiting.until(lambda driver: text in driver.find_element(By.TAG_NAME, "body").text)
+    try:
+        waiting.until(lambda driver: text in driver.find_element(By.TAG_NAME, "body").text)
+    except TimeoutException:
+        raise AssertionError(f"{text!r} isn't on {browser.current_url}: {text_of(browser)}") from None
 
 
 def text_of(browser: Chrome) -> str:

@@ -16,7 +16,7 @@ from tests.conftest import LiveServer, Serve
 
 KILLS = 50
 SITES, DEPLOYMENTS = 20, 40_000
-RATE = 1_500
+RATE = 300
 """So slow that each life is well within the job, and the kills fall all over it."""
 LIFE_S = (0.6, 1.4)
 SEED = 20_261_124

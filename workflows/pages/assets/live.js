@@ -44,10 +44,17 @@ if (part) {
   }
 
   const source = new EventSource(part.dataset.live);
-  source.addEventListener("open", () => { if (mark) mark.hidden = false; });
+  source.addEventListener("open", () => {
+    if (mark) mark.hidden = false;
+    refresh(); // what changed between the page's making, or the connection's loss, and now was told to nobody
+  });
   source.addEventListener("error", () => { if (mark) mark.hidden = true; });
   source.addEventListener("change", refresh);
-  source.addEventListener("end", () => { source.close(); if (mark) mark.hidden = true; });
+  source.addEventListener("end", () => {
+    source.close();
+    if (mark) mark.hidden = true;
+    refresh();
+  });
   part.addEventListener("pointerdown", () => { isPressed = true; });
   for (const end of ["pointerup", "pointercancel"]) {
     addEventListener(end, () => {
