@@ -186,9 +186,8 @@ def prove_arm(arm: str, passed: Reading, requests_count: int) -> float:
     scheme = arm.removesuffix("-uncached")
     misses = {"hashed": 0, "hashed-uncached": requests_count}.get(arm, passed.count(DECISION_MISSES))
     if (passed.count(REQUESTS, scheme=scheme, status="2xx"), passed.count(DECISION_MISSES)) != (requests_count, misses):
-        raise SystemExit(
-            f"{requests_count} requests, but {passed.count(REQUESTS, scheme=scheme, status='2xx')} of {passed.requests_count} were answered by the arm {arm}"
-        )
+        counted = passed.count(REQUESTS, scheme=scheme, status="2xx")
+        raise SystemExit(f"{requests_count} requests, {counted} counted as answered by the arm {arm}")
     if arm == "legacy" and passed.resolve_seconds(scheme=scheme).count != requests_count:
         raise SystemExit("the legacy arm didn't search its table for each request")
     return passed.request_seconds(scheme=scheme).quantile(0.5) or 0.0
