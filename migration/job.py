@@ -48,8 +48,8 @@ class Migration(Workflow):
 
     async def run(self, event: WorkflowEvent, step: WorkflowStep) -> dict[str, Any]:
         mover, pacer = self.work.mover, self.work.pacer
+        await step.do("begin", STEP, piece(mover.begin, event.instance_id, self.work.sites))
         try:
-            await step.do("begin", STEP, lambda: asdict(mover.begin(event.instance_id, self.work.sites)))
             await asyncio.to_thread(pacer.begin)
             chunks = [Chunk(**each) for each in await step.do("plan", STEP, lambda: [asdict(c) for c in mover.plan()])]
             await self._collect(step, chunks)
@@ -72,13 +72,19 @@ class Migration(Workflow):
                 callback: Callable[[], Any] = partial(self._collect_one, chunk)
                 await step.do(f"collect {chunk.number}", STEP, callback)
 
-        async with asyncio.TaskGroup() as group:
-            for chunk in chunks:
-                group.create_task(collect(chunk))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for chunk in chunks:
+                    group.create_task(collect(chunk))
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None  # the first says why; the others were cut short by it
 
     async def _collect_one(self, chunk: Chunk) -> int:
         """Its filters count towards the pace as those do that are written: each of the two phases is half the work."""
-        filters_count = await self.work.collect(chunk)
+        try:
+            filters_count = await self.work.collect(chunk)
+        except KeysChanged as error:
+            raise NonRetryableError(str(error)) from error
         wait = piece(self.work.pacer.after_batch, rows_count=filters_count / PHASES, bytes_count=0)
         await asyncio.to_thread(wait)
         return filters_count
@@ -88,7 +94,7 @@ class Migration(Workflow):
             self.work.mover.revisit(site_no, self.work.pacer)
 
 
-def piece(work: Callable[..., None], *arguments: object, **named: object) -> Callable[[], None]:
+def piece(work: Callable[..., object], *arguments: object, **named: object) -> Callable[[], None]:
     """A step's callback whose refusals aren't tried again: they are the operator's to lift."""
 
     def run() -> None:

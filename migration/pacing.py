@@ -74,7 +74,10 @@ class Pacer:
         if self.health is not None:
             self.health()
             self._wait(BASELINE_S)
-            self.guard = GuardState(before=self.health())
+            before = self.health()
+            p99_ms = round(before.p99_s * 1e3, 2) if before.p99_s is not None else None
+            event_log().info("migration.serving_before", requests=before.requests_count, p99_ms=p99_ms)
+            self.guard = GuardState(before=before)
             self._looked_at_s = self.monotonic_s()
 
     def pace(self, control: Control) -> Pace:

@@ -15,7 +15,7 @@ from onehop.errors import CommandFailed
 from onehop.migration_parts import MigrationOptions, WatchedHealth, only_job, opened_job, unfinished_job
 from onehop.opened_store import OpenedStore
 from onehop.output import Watcher
-from workflows import InstanceHandle, InstanceNotFound, StepError, WorkflowError
+from workflows import InstanceHandle, InstanceNotFound, NonRetryableError, StepError, WorkflowError
 from workflows.engine import Engine
 
 LOOK_S = 0.2
@@ -85,7 +85,7 @@ async def run_to_the_end(
                 on_look(progress)
     progress = last_progress(it, job)
     error = ended.exception()
-    if isinstance(error, StepError | WorkflowError):
+    if isinstance(error, NonRetryableError | StepError | WorkflowError):
         reason = progress.reason if progress is not None and progress.reason else str(error)
         raise MigrationEnded(f"job {job} has ended: {reason}; what it did stays, 'onehop migrate run' does the rest")
     if error is not None:

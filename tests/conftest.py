@@ -79,6 +79,13 @@ class LiveServer:
             raise AssertionError(f"onehop {' '.join(arguments)}: exit {done.returncode}\n{done.stdout}{done.stderr}")
         return done
 
+    def start_cli(self, *arguments: str) -> "subprocess.Popen[str]":
+        """As `cli`, without waiting for its end."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "onehop", *arguments], env=self.environ, stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
     def kill(self) -> None:
         """Every process of it at once, as a power cut would."""
         os.killpg(self.pid, signal.SIGKILL)
