@@ -185,24 +185,27 @@ def import_table(it: OpenedStore, file: TableFile, pipelines: Mapping[str, Pipel
 
 
 def site_of(it: OpenedStore, transaction: Transaction, file: TableFile) -> Site:
-    """The one site that a table is of: its first host's. Raises ImportRefused."""
-    for each in file.filters:
-        site_no = find_site_no(transaction, it.names, Hostname(each.pattern.host))
+    """The one site that a table is of. Raises ImportRefused."""
+    if not file.filters:
+        raise ImportRefused(
+            f"{file.path} has no filter that can be taken in"
+            + "".join(f"; filter {each.number}: {each.reason}" for each in file.problems[:1])
+        )
+    hosts = [Hostname(each.pattern.host) for each in file.filters]
+    # A site's own hosts stay its own; a custom domain may be another's by now, or nobody's.
+    hosts.sort(key=lambda host: it.names.split(host) is None)
+    for host in hosts:
+        site_no = find_site_no(transaction, it.names, host)
         site = read_site_record(transaction, site_no) if site_no is not None else None
         if site is None:
-            raise ImportRefused(
-                f"{file.path}: {each.pattern.host} is no site's host here; make its site first: onehop site create"
-            )
+            continue
         if not site.dual_write:
             raise ImportRefused(
                 f"{site.name}'s dual write is off, so its table isn't kept up to date; turn it on first: "
                 f"onehop legacy dual-write {site.name} on"
             )
         return site
-    raise ImportRefused(
-        f"{file.path} has no filter that can be taken in"
-        + "".join(f"; filter {each.number}: {each.reason}" for each in file.problems[:1])
-    )
+    raise ImportRefused(f"{file.path}: {hosts[0].name} is no site's host here; make its site first: onehop site create")
 
 
 @dataclass(slots=True)
@@ -224,7 +227,7 @@ class Intake:
         """Raises FilterRefused."""
         hostname = Hostname(read.pattern.host)
         if find_site_no(self.transaction, self.it.names, hostname) != self.site.site_no:
-            raise FilterRefused(f"the host isn't {self.site.name}'s, as the table's first is")
+            raise FilterRefused(f"the host isn't {self.site.name}'s, as the table is")
         if self._shown(hostname) is not None:
             self.kept_count += 1
             return

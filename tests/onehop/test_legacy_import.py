@@ -130,6 +130,17 @@ def test_every_problem_is_named_and_nothing_is_taken_in(schemes: BothSchemes, tm
     assert {schemes.ask(arm, NEW_HOST).status for arm in ARMS} == {404}
 
 
+def test_a_domain_that_is_the_site_s_no_more_is_a_problem_of_its_filter_alone(
+    schemes: BothSchemes, tmp_path: Path
+) -> None:
+    """Wherever it stands: the site is told by the hosts that can't be another's."""
+    gone, own = (filter_of(host, known_hash(schemes)) for host in ("www.gone.test", HOST))
+    for filters in ([gone, own], [own, gone]):
+        imported = take_in(schemes, table_file(tmp_path, *filters))
+        assert (imported.site, imported.added_count) == ("one", 0)
+        assert [each.what for each in imported.problems] == ["www.gone.test"]
+
+
 def test_what_a_filter_says_must_agree_with_what_is_here(schemes: BothSchemes, tmp_path: Path) -> None:
     schemes.create("two")
     schemes.deploy("two", 1, "main")
