@@ -5,7 +5,8 @@
       └─well for a while, one step at a time
 
 "Worse" is against the time before the job began: a p99 over `p99_factor` times that, or a share of errors over
-`errors_share_max`. A look with too few requests to tell is no look.
+`errors_share_max`. A look with too few requests to tell is no look; where too few came before the job began, the first
+look that tells is what later ones are compared with.
 """
 
 from dataclasses import dataclass, replace
@@ -44,6 +45,11 @@ class Health:
     def errors_share(self) -> float:
         return self.errors_count / self.requests_count if self.requests_count else 0.0
 
+    @property
+    def tells(self) -> bool:
+        """Whether enough came to compare with."""
+        return self.requests_count >= REQUESTS_MIN
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -67,7 +73,7 @@ class GuardState:
 
 
 def judge(health: Health, before: Health, *, p99_factor: float, errors_share: float) -> Verdict:
-    if health.requests_count < REQUESTS_MIN:
+    if not health.tells:
         return Verdict.UNTOLD
     if health.errors_share > before.errors_share + errors_share:
         return Verdict.FAILING
@@ -78,9 +84,16 @@ def judge(health: Health, before: Health, *, p99_factor: float, errors_share: fl
 
 def look(state: GuardState, health: Health, limits: Limits = Limits()) -> GuardState:  # frozen
     """The state after one more look."""
+    if not state.before.tells:
+        return replace(state, before=health, verdict=Verdict.WELL) if health.tells else state
     stop = judge(health, state.before, p99_factor=limits.stop_p99_factor, errors_share=limits.stop_errors_share)
     if stop in (Verdict.SLOW, Verdict.FAILING) and state.share <= LEAST_SHARE:
-        return replace(state, share=0.0, verdict=stop, stop_reason=tell(stop, health, state.before))
+        return replace(
+            state,
+            share=0.0,
+            verdict=stop,
+            stop_reason=tell(stop, health, state.before, f"at {LEAST_SHARE:.0%} of the pace"),
+        )
     verdict = judge(
         health, state.before, p99_factor=limits.slow_down_p99_factor, errors_share=limits.slow_down_errors_share
     )
@@ -96,9 +109,9 @@ def look(state: GuardState, health: Health, limits: Limits = Limits()) -> GuardS
             return replace(state, share=max(LEAST_SHARE, state.share / 2), calm_looks=0, verdict=verdict)
 
 
-def tell(verdict: Verdict, health: Health, before: Health) -> str:
+def tell(verdict: Verdict, health: Health, before: Health, when: str) -> str:
     p99, p99_before = (f"{each * 1e3:.1f} ms" if each is not None else "none" for each in (health.p99_s, before.p99_s))
     return (
         f"{verdict}: p99 {p99} (before {p99_before}), {health.errors_share:.2%} errors "
-        f"(before {before.errors_share:.2%}) at {LEAST_SHARE:.0%} of the pace"
+        f"(before {before.errors_share:.2%}) {when}"
     )

@@ -125,6 +125,11 @@ class Pacer:
         self._looked_at_s = now_s
         health, before = self.health(), self.guard
         self.guard = look(before, health, self.limits)
+        if self.guard.before is not before.before:
+            event_log().info(
+                "migration.serving_measured", requests=health.requests_count, reason="too few came before the job",
+                p99_ms=round(health.p99_s * 1e3, 2) if health.p99_s is not None else None,
+            )  # fmt: skip
         if self.guard.share != before.share:
             event_log().warning(
                 "migration.pace_changed", share=self.guard.share, reason=str(self.guard.verdict),

@@ -64,3 +64,13 @@ def test_the_share_stays_between_its_bounds_until_it_stops(looks: list[Health]) 
         assert state.share == 0.0 if state.stop_reason else LEAST_SHARE <= state.share <= 1.0
         if state.stop_reason:
             return
+
+
+def test_where_too_few_came_before_the_first_look_that_tells_is_the_measure() -> None:
+    state = GuardState(before=Health(0, 0, None))
+    state = look(state, Health(3, 0, 0.001))
+    assert not state.before.tells
+    for _ in range(20):
+        state = look(state, Health(1_000, 0, 0.009))
+    assert (state.share, state.stop_reason, state.before.p99_s) == (1.0, "", 0.009)
+    assert look(state, Health(1_000, 0, 0.020)).share < 1.0
