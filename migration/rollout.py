@@ -1,7 +1,8 @@
 """Raises, step by step, the share of sites that the hashed scheme serves; and takes itself back. Pure.
 
 Each step is held for a while, and looked at the whole time: by differences between the schemes, by errors, by p99. Any
-look that is worse than the time before the rollout takes all of it back at once.
+look that is worse than the time before the rollout takes all of it back at once. Where too few requests came before it
+to tell a p99, the first look that tells is the measure; errors are then measured against none.
 """
 
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from router.policy import PERCENT_MAX, Percentage, Policy, Scheme
 
 SHADOW_PERCENT_MIN: Final = 5.0
 """Share of requests that are resolved by both schemes while a rollout is under way."""
+WHILE_HELD: Final = "while the step was held"
 LIMITS: Final = Limits(slow_down_p99_factor=1.5, slow_down_errors_share=0.001)
 
 
@@ -65,11 +67,25 @@ def finished(policy: Policy, before: Policy) -> Policy:
     return replace(policy, shadow_percent=before.shadow_percent)
 
 
+def measure(before: Health, look: Look) -> Health:
+    """What looks are compared with: the time before the rollout, or, where that tells nothing, this look if it does."""
+    return before if before.tells or not look.health.tells else replace(look.health, errors_count=0)
+
+
 def objection(look: Look, before: Health) -> str | None:
-    """Why the rollout must not go on; None when nothing speaks against it."""
+    """Why the rollout must not go on; None when nothing speaks against it. `before` is a `measure`."""
     if look.differences:
         return f"the schemes differed for {look.differences} compared requests; 'onehop route differences' has them"
+    if not before.tells:
+        return None
     verdict = judge(
         look.health, before, p99_factor=LIMITS.slow_down_p99_factor, errors_share=LIMITS.slow_down_errors_share
     )
-    return tell(verdict, look.health, before) if verdict in (Verdict.SLOW, Verdict.FAILING) else None
+    return tell(verdict, look.health, before, WHILE_HELD) if verdict in (Verdict.SLOW, Verdict.FAILING) else None
+
+
+def silence(look: Look, before: Health) -> str | None:
+    """Why a step that has been held must not stand: visitors came before it, and none while it was held."""
+    if look.health.requests_count or not before.tells:
+        return None
+    return f"not one request was answered while it was held, and {before.requests_count} were before; is an edge down?"

@@ -40,7 +40,7 @@ class SampleLog:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lines = sum(1 for _ in path.open("rb")) if path.exists() else 0
+        self._lines = lines_of(path)
         self._next_s = 0.0
 
     def is_due(self, now_s: float) -> bool:
@@ -54,6 +54,14 @@ class SampleLog:
         with self._path.open("ab") as file:
             file.write(orjson.dumps(dataclasses.asdict(sample)) + b"\n")
         self._lines += 1
+
+
+def lines_of(path: Path) -> int:
+    try:
+        with path.open("rb") as file:
+            return sum(1 for _ in file)
+    except FileNotFoundError:
+        return 0
 
 
 def read_samples(path: Path) -> Iterator[Sample]:

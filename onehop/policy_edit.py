@@ -44,6 +44,18 @@ class PolicyEdit:
         ]
         return " ".join(words)
 
+    def overruled_by(self, policy: Policy) -> str | None:
+        """What keeps a new default from being what sites get, and what to do about it; None when nothing does."""
+        is_default = self.scheme is not None and (self.site, self.dc, self.percent, self.split) == (None,) * 4
+        percentage = policy.percentage
+        if not is_default or percentage is None or percentage.percent == 0 or percentage.scheme is self.scheme:
+            return None
+        return (
+            f"--scheme sets the default, and the percentage is asked before it: {percentage.percent:g} % of sites "
+            f"still get {percentage.scheme}; 'onehop policy set --percent 0 --reason …' lets the default hold for all, "
+            "'onehop migrate rollout --back' takes a rollout back"
+        )
+
     def change(self, snapshot: Snapshot) -> Callable[[Policy], Policy]:
         """Raises PolicyRefused for what contradicts itself, or names what there isn't."""
         for name, percent in (("percent", self.percent), ("split", self.split), ("shadow", self.shadow_percent)):

@@ -16,11 +16,13 @@ from onehop.commands.policy import who
 from onehop.config import load_config
 from onehop.errors import CommandFailed
 from onehop.log_setup import configure_logs
-from onehop.migration_rollout import ROLLOUT, Rollout, RolloutOptions
+from onehop.migration_rollout import ROLLOUT, Rollout, RolloutOptions, percent_of, take_back
 from onehop.opened_store import find_folder, opened
 from onehop.output import show_json, show_line, watched
+from router.policy import Policy
 
 DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(s|m|h|)")
+BACK: Final = "taken back by hand"
 UNIT_S: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -33,21 +35,51 @@ def rollout(
     step: Annotated[float, typer.Option(min=0.01, max=100, help="Percent of sites, more at each step.")] = 10.0,
     hold: Annotated[str, typer.Option(help="How long each step is looked at: 60s, 5m, 1h.")] = "60s",
     verify: Annotated[bool, typer.Option(help="Compare the sites of a step by both schemes before it.")] = True,
+    without_visitors: Annotated[
+        bool, typer.Option("--without-visitors", help="Go on though nobody comes whose p99 and errors could be seen.")
+    ] = False,
+    back: Annotated[
+        bool, typer.Option("--back", help="Take the last rollout back, whole, and do nothing else.")
+    ] = False,
+    reason: Annotated[str, typer.Option("--reason", help="Why it is taken back; the policy's log keeps it.")] = BACK,
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let the hashed scheme serve more and more sites; takes itself back when differences, errors or p99 say so."""
+    """Let the hashed scheme serve more and more sites; takes itself back when differences, errors or p99 say so.
+
+    One that was cut short is gone on with.
+    """
     configure_logs(load_config({}, os.environ).log_format)
-    options = RolloutOptions(to=to, step=step, hold_s=parsed_duration_s(hold), verifies=verify)
+    hold_s = parsed_duration_s(hold)
     with opened(find_folder(data)) as it:
+        if back:
+            tell_back(take_back(it, who(), reason), as_json=as_json)
+            return
+        options = RolloutOptions(to, step, hold_s, verifies=verify, needs_visitors=not without_visitors)
         it.folder.migration.mkdir(mode=0o700, exist_ok=True)
         with watched() as watcher:
-            policy = Rollout(it, options, who(), watcher, SampleLog(it.folder.samples)).run()
-    percent = policy.percentage.percent if policy.percentage is not None else 0.0
-    told = {"percent": percent, "generation": policy.generation}
-    show_json(told) if as_json else show_line(
-        f"the hashed scheme serves {percent:g} % of sites (policy {policy.generation})"
+            rolled_out = Rollout(it, options, who(), watcher, SampleLog(it.folder.samples))
+            policy = rolled_out.run()
+    percent = percent_of(policy)
+    if as_json:
+        show_json({"percent": percent, "generation": policy.generation, "unseen": rolled_out.unseen})
+        return
+    show_line(f"the hashed scheme serves {percent:g} % of sites (policy {policy.generation})")
+    if rolled_out.unseen:
+        unseen = ", ".join(f"{each:g}" for each in rolled_out.unseen)
+        show_line(f"nobody came while it was held at {unseen} %: of p99 and errors nothing was seen there")
+
+
+def tell_back(policy: Policy, *, as_json: bool) -> None:
+    if as_json:
+        show_json({"percent": percent_of(policy), "generation": policy.generation})
+        return
+    show_line(
+        f"taken back: the percentage rule is at {percent_of(policy):g} %, other sites get {policy.default} "
+        f"(policy {policy.generation})"
     )
+    if policy.pins or policy.splits or policy.data_centres:
+        show_line("rules of single sites and data centres are asked before these; 'onehop policy show' has them")
 
 
 def report(

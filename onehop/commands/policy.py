@@ -10,7 +10,7 @@ import typer
 from control_plane.clock import Clock
 from onehop.commands.options import AsJson, Data
 from onehop.opened_store import find_folder, opened
-from onehop.output import show_fields, show_json, show_line, show_table
+from onehop.output import show_fields, show_json, show_line, show_table, warn
 from onehop.policy_edit import PolicyEdit
 from onehop.policy_file import named_policy, policy_from_file
 from router.policy import Scheme
@@ -84,6 +84,8 @@ def set_policy(
             policy = change_policy(transaction, change, who=who(), when=Clock().now(), why=reason, what=what)
         named = named_policy(transaction, policy)
     told = what if is_change else f"{what} is so already, nothing was changed"
+    if file is None and (overruling := edit.overruled_by(policy)) is not None:
+        warn(overruling)
     show_json(named) if as_json else show_line(f"policy {policy.generation}: {told}")
 
 
