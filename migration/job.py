@@ -12,9 +12,10 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, ClassVar, Final
 
-from migration.move import PHASES, Chunk, KeysChanged, Mover
+from migration.move import PHASES, Chunk, CountsDiffer, KeysChanged, Mover
 from migration.pacing import Pacer, Stopped
 from migration.progress import State
+from migration.runs import RunDamaged
 from workflows import NonRetryableError, Workflow, WorkflowEvent, WorkflowStep
 from workflows.step_config import StepOptions
 
@@ -58,7 +59,7 @@ class Migration(Workflow):
             changed: list[int] = await step.do("changed sites", STEP, mover.changed_sites)
             for at in range(0, len(changed), REVISITS_A_STEP):
                 await step.do(f"revisit {at}", STEP, piece(self._revisit, changed[at : at + REVISITS_A_STEP]))
-            return await step.do("end", STEP, lambda: asdict(mover.end(State.COMPLETE)))
+            return await step.do("end", STEP, self._complete)
         except Exception as error:
             reason = str(error)
             await step.do("give up", STEP, lambda: asdict(mover.end(State.FAILED, reason)))
@@ -89,6 +90,12 @@ class Migration(Workflow):
         await asyncio.to_thread(wait)
         return filters_count
 
+    def _complete(self) -> dict[str, Any]:
+        try:
+            return asdict(self.work.mover.end(State.COMPLETE))
+        except CountsDiffer as error:
+            raise NonRetryableError(str(error)) from error
+
     def _revisit(self, site_nos: list[int]) -> None:
         for site_no in site_nos:
             self.work.mover.revisit(site_no, self.work.pacer)
@@ -100,7 +107,7 @@ def piece(work: Callable[..., object], *arguments: object, **named: object) -> C
     def run() -> None:
         try:
             work(*arguments, **named)
-        except (Stopped, KeysChanged) as error:
+        except (Stopped, KeysChanged, RunDamaged) as error:
             raise NonRetryableError(str(error)) from error
 
     return run

@@ -9,10 +9,13 @@ What a piece has done is in `Progress`, in the same transaction; what is on disk
 """
 
 import shutil
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
+
+import orjson
 
 from migration.collect import Collection, Collector
 from migration.failures import Failure, drop_failures, put_failures
@@ -20,6 +23,7 @@ from migration.pacing import Pacer
 from migration.progress import Progress, State, put_progress, read_progress
 from migration.runs import PARTITIONS, SUFFIX, RunBuilder, sorted_rows
 from migration.write import Changes, Written, name_refused, write_rows
+from router.event_log import event_log
 from router.hashed import live_ring
 from router.hashing import KeyRing
 from router.kv.feed_reader import last_seq
@@ -33,6 +37,8 @@ CHUNK_TABLE_BYTES: Final = 24 * 1024 * 1024
 CHUNK_SITES_MAX: Final = 20_000
 SITES_KEY: Final = b"migration_sites"
 """In META: the numbers of the sites that the job is for; absent where it is for all."""
+CHUNKS_KEY: Final = b"migration_chunks"
+"""In META: the chunks that the job's tables were cut into, so that a run that is lost can be made again."""
 PART_ROWS: Final = 50_000
 PHASES: Final = 2
 """Each deployment is collected and written: either costs half of its share of the pace."""
@@ -40,6 +46,10 @@ PHASES: Final = 2
 
 class KeysChanged(Exception):
     """The hash keys are being rotated; routes under the old one would be lost."""
+
+
+class CountsDiffer(Exception):
+    """What became of some hosts isn't known: a job whose sums don't add up isn't complete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +92,14 @@ class Mover:
         return progress
 
     def end(self, state: State, reason: str = "") -> Progress:
-        """The job's last word; its runs go."""
+        """The job's last word; its runs go. Raises CountsDiffer for one that can't be complete."""
+        with self.store.read() as snapshot:
+            progress = need_progress(snapshot)
+        if state is State.COMPLETE and progress.done != progress.total:
+            raise CountsDiffer(
+                f"{progress.done} of {progress.total} hosts are accounted for; 'onehop migrate run' begins again, and "
+                "finds what is done"
+            )
         progress = self._advance(
             lambda _, progress: replace(progress, state=state, reason=reason, ended_s=self.now_s())
         )
@@ -94,7 +111,10 @@ class Mover:
     def plan(self) -> list[Chunk]:
         with self.store.read() as snapshot:
             wanted = read_wanted_sites(snapshot)
-            return plan_chunks([(no, size) for no, size in table_sizes(snapshot) if wanted is None or no in wanted])
+            chunks = plan_chunks([(no, size) for no, size in table_sizes(snapshot) if wanted is None or no in wanted])
+        with self.store.write() as transaction:
+            transaction.put(Database.META, CHUNKS_KEY, orjson.dumps([asdict(each) for each in chunks]))
+        return chunks
 
     def collect(self, chunk: Chunk) -> int:
         """How many filters it read; none if that was done before. Raises KeysChanged, OSError, StoreError."""
@@ -119,8 +139,8 @@ class Mover:
         if part < progress.part or progress.state is not State.WRITING:
             return
         width = PARTITIONS // progress.parts
-        rows = sorted_rows(sorted(self.folder.glob(f"*{SUFFIX}")), range(part * width, (part + 1) * width))
-        at = progress.row if part == progress.part else 0
+        rows = sorted_rows(self._runs(), range(part * width, (part + 1) * width))
+        at = first_after(rows, bytes.fromhex(progress.last_key)) if part == progress.part else 0
         changes = Changes(progress.feed_seq)
         while at < len(rows):
             batch = whole_keys(rows, at, pacer.batch_rows())
@@ -130,7 +150,8 @@ class Mover:
                 changes = changes.read_on(transaction)
                 written = write_rows(transaction, batch, changes)
                 at += len(batch)
-                progress = replace(progress, part=part, row=at, guard=pacer.told())
+                last_key = batch[-1][:ROUTE_KEY_BYTES].hex()
+                progress = replace(progress, part=part, last_key=last_key, guard=pacer.told())
                 note_written(transaction, progress, written, keys)
             pacer.after_batch(rows_count=len(batch) / PHASES, bytes_count=written.bytes_count)
 
@@ -151,7 +172,15 @@ class Mover:
             changes = Changes(progress.feed_seq).read_on(snapshot)
             candidates = [no for no, _ in table_sizes(snapshot)] if changes.everything else sorted(changes.site_nos)
             wanted = read_wanted_sites(snapshot)
-        self._advance(lambda _, progress: replace(progress, state=State.REVISITING))
+            made_again = [each for each in read_chunks(snapshot) if each.number in progress.made_again]
+
+        def begin(_: Transaction, progress: Progress) -> Progress:
+            # What a lost run held of sites that have changed isn't known any more; they are counted when revisited.
+            is_uncertain = any(each.first <= no <= each.last for each in made_again for no in candidates)
+            total = progress.done if is_uncertain and progress.state is State.WRITING else progress.total
+            return replace(progress, state=State.REVISITING, total=total)
+
+        self._advance(begin)
         return [no for no in candidates if wanted is None or no in wanted]
 
     def revisit(self, site_no: int, pacer: Pacer) -> None:
@@ -171,6 +200,16 @@ class Mover:
 
     # -- what they share -----------------------------------------------------------------------------------------
 
+    def _runs(self) -> list[Path]:
+        """Those of all chunks, no more and no less; what is lost is collected again."""
+        with self.store.read() as snapshot:
+            chunks = read_chunks(snapshot)
+        for chunk in chunks:
+            if not self._run_of(chunk).exists():
+                event_log().warning("migration.run_lost", chunk=chunk.number)
+                self.collect(chunk)
+        return [self._run_of(chunk) for chunk in chunks]
+
     def _run_of(self, chunk: Chunk) -> Path:
         return self.folder / f"{chunk.number:06d}{SUFFIX}"
 
@@ -182,8 +221,8 @@ class Mover:
 
     def _note_collected(self, chunk: Chunk, collection: Collection) -> None:
         def note(transaction: Transaction, progress: Progress) -> Progress:
-            if chunk.number in progress.chunks_done:
-                return progress  # its run was lost and has been made again: it is counted
+            if chunk.number in progress.chunks_done:  # its run was lost and has been made again: it is counted
+                return replace(progress, made_again=(*progress.made_again, chunk.number))
             listed = put_failures(transaction, collection.failures, listed_count=progress.failures_listed)
             progress = progress.with_counts(
                 total=collection.filters_count, failed=len(collection.failures), skipped=collection.skipped
@@ -214,6 +253,16 @@ def put_wanted_sites(transaction: Transaction, sites: frozenset[int] | None) -> 
 def read_wanted_sites(snapshot: Snapshot) -> frozenset[int] | None:
     value = snapshot.get(Database.META, SITES_KEY)
     return None if value is None else frozenset(each for (each,) in SITE_NO.iter_unpack(value))
+
+
+def read_chunks(snapshot: Snapshot) -> list[Chunk]:
+    value = snapshot.get(Database.META, CHUNKS_KEY)
+    return [Chunk(**each) for each in orjson.loads(value)] if value is not None else []
+
+
+def first_after(rows: Sequence[bytes], key: bytes) -> int:
+    """Where the rows begin whose key comes after this one: by keys, since a run that was made again may differ."""
+    return bisect_right(rows, key, key=lambda row: row[:ROUTE_KEY_BYTES])
 
 
 def parts_for(rows_count: int) -> int:

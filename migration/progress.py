@@ -35,8 +35,8 @@ class State(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Progress:
     """`feed_seq` is where the feed stood when the job began: a site that the feed names since then has changed.
-    `key_id` is the hash key that the routes are made with; `guard` says in words how visitors fare. Times are Unix
-    seconds.
+    `key_id` is the hash key that the routes are made with; `guard` says in words how visitors fare. Written are all
+    rows of `part` up to `last_key`, hexadecimal; `made_again` are chunks whose runs were lost. Times are Unix seconds.
     """
 
     job: str
@@ -54,7 +54,8 @@ class Progress:
     chunks_done: tuple[int, ...] = ()
     parts: int = 1
     part: int = 0
-    row: int = 0
+    last_key: str = ""
+    made_again: tuple[int, ...] = ()
     guard: str = ""
     reason: str = ""
     skipped_by_reason: dict[str, int] = field(default_factory=dict)
@@ -96,7 +97,8 @@ def read_progress(snapshot: Snapshot) -> Progress | None:
     if value is None:
         return None
     members: dict[str, Any] = orjson.loads(value)
-    return Progress(**{**members, "state": State(members["state"]), "chunks_done": tuple(members["chunks_done"])})
+    lists = {name: tuple(members[name]) for name in ("chunks_done", "made_again")}
+    return Progress(**{**members, **lists, "state": State(members["state"])})
 
 
 def put_progress(transaction: Transaction, progress: Progress) -> None:

@@ -7,22 +7,26 @@ cut short is made again.
     offset  size
     0       8      magic and version
     8       8 each 257 offsets, big-endian: where each first byte's blocks begin, and where the last ones end
-    …              blocks: length of a row (2), count of rows (4), the rows: route key (16) ‖ value
+    2064    4 each 256 sums, CRC-32 of each first byte's blocks
+    3088           blocks: length of a row (2), count of rows (4), the rows: route key (16) ‖ value
 
 A value is a stored pipeline, or a Claim: that a site's table names a host which isn't the site's.
 """
 
 import os
 import struct
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 from router.kv.schema import ROUTE_KEY_BYTES, SITE_NO
 
-MAGIC: Final = b"OHRUN\x00\x00\x01"
+MAGIC: Final = b"OHRUN\x00\x00\x02"
 PARTITIONS: Final = 256
 OFFSETS: Final = struct.Struct(f">{PARTITIONS + 1}Q")
+SUMS: Final = struct.Struct(f">{PARTITIONS}I")
+HEAD_BYTES: Final = len(MAGIC) + OFFSETS.size + SUMS.size
 BLOCK: Final = struct.Struct(">HI")
 CLAIM: Final = b"!"
 SUFFIX: Final = ".run"
@@ -59,28 +63,36 @@ class RunBuilder:
         )
 
     def write(self, path: Path) -> None:
-        """Whole or not at all; what was at `path` is replaced. Raises OSError."""
+        """Whole or not at all, and on the disk when it returns; what was at `path` is replaced. Raises OSError."""
         temporary = path.with_suffix(".new")
-        offsets = [len(MAGIC) + OFFSETS.size]
+        offsets, sums = [HEAD_BYTES], []
         with temporary.open("wb") as file:
-            file.seek(offsets[0])
+            file.seek(HEAD_BYTES)
             for lengths in self._rows:
+                total = 0
                 for length, rows in sorted(lengths.items()):
-                    file.write(BLOCK.pack(length, len(rows) // length))
-                    file.write(rows)
+                    for piece in (BLOCK.pack(length, len(rows) // length), rows):
+                        file.write(piece)
+                        total = zlib.crc32(piece, total)
                 offsets.append(file.tell())
+                sums.append(total)
             file.seek(0)
-            file.write(MAGIC + OFFSETS.pack(*offsets))
+            file.write(MAGIC + OFFSETS.pack(*offsets) + SUMS.pack(*sums))
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)  # or a power cut could take the name away after the store has counted what is in it
+        finally:
+            os.close(folder)
 
 
 def read_partition(path: Path, number: int) -> Iterator[bytes]:
     """The rows whose key begins with that byte, in no order. Raises RunDamaged, OSError."""
     with path.open("rb") as file:
-        head = file.read(len(MAGIC) + OFFSETS.size)
-        if len(head) < len(MAGIC) + OFFSETS.size or not head.startswith(MAGIC):
+        head = file.read(HEAD_BYTES)
+        if len(head) < HEAD_BYTES or not head.startswith(MAGIC):
             raise RunDamaged(f"{path} isn't a file of runs")
         offsets = OFFSETS.unpack_from(head, len(MAGIC))
         start, end = offsets[number], offsets[number + 1]
@@ -88,6 +100,8 @@ def read_partition(path: Path, number: int) -> Iterator[bytes]:
             raise RunDamaged(f"{path}: partition {number} lies outside of the file")
         file.seek(start)
         data = file.read(end - start)
+    if zlib.crc32(data) != SUMS.unpack_from(head, len(MAGIC) + OFFSETS.size)[number]:
+        raise RunDamaged(f"{path}: partition {number} isn't what was written")
     at = 0
     while at < len(data):
         length, count = BLOCK.unpack_from(data, at)

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -11,8 +12,8 @@ from control_plane.catalogue import find_site, read_deployment
 from control_plane.clock import Clock
 from control_plane.dual_write import TableEdits
 from migration.failures import read_failures
-from migration.move import Chunk, KeysChanged, plan_chunks
-from migration.pacing import Pacer
+from migration.move import Chunk, CountsDiffer, KeysChanged, plan_chunks
+from migration.pacing import Pacer, Stopped
 from migration.progress import State
 from router.hashed import read_route
 from router.hostname import Hostname
@@ -25,6 +26,7 @@ from tests.migration.legacy_store import LegacyStore, legacy_store
 from tests.real_parts import small_disk
 
 HOSTS = 33
+ROWS_A_BATCH = 4
 MIB = 1024 * 1024
 
 
@@ -129,6 +131,61 @@ def test_runs_that_were_lost_are_made_again_and_not_counted_again(legacy: Legacy
         run.unlink()
     legacy.mover.collect(chunk)
     assert legacy.finish(legacy.pacer()).total == HOSTS
+
+
+@pytest.mark.parametrize("batches", [0, 1])
+def test_a_run_that_is_lost_after_a_kill_is_made_again_before_anything_more_is_written(
+    legacy: LegacyStore, batches: int
+) -> None:
+    killed_while_writing(legacy, batches)
+    delete_a_deployment(legacy)
+    for run in legacy.mover.folder.iterdir():
+        run.unlink()
+    progress = legacy.finish(legacy.pacer())
+    assert (progress.state, progress.done) == (State.COMPLETE, progress.total)
+    assert all(legacy.verify(site_no).is_sound for site_no in (1, 2, 3))
+
+
+def killed_while_writing(legacy: LegacyStore, batches: int) -> None:
+    """After so many batches of a few rows each."""
+    pacer = SlowPacer(legacy.pacer(), batches)
+    legacy.mover.begin("job", None)
+    for chunk in legacy.mover.plan():
+        legacy.mover.collect(chunk)
+    legacy.mover.begin_writing()
+    with pytest.raises(Stopped):
+        legacy.mover.write(0, cast(Pacer, pacer))
+
+
+@dataclasses.dataclass
+class SlowPacer:
+    """Lets so many batches pass, of ROWS_A_BATCH."""
+
+    pacer: Pacer
+    left: int
+
+    def batch_rows(self) -> int:
+        if self.left == 0:
+            raise Stopped("as a kill would")
+        self.left -= 1
+        return ROWS_A_BATCH
+
+    def told(self) -> str:
+        return ""
+
+    def after_batch(self, *, rows_count: float, bytes_count: float) -> None:
+        """Goes on at once."""
+
+
+def test_what_does_not_add_up_is_not_complete(legacy: LegacyStore) -> None:
+    legacy.mover.begin("job", None)
+    for chunk in legacy.mover.plan():
+        legacy.mover.collect(chunk)
+    with pytest.raises(CountsDiffer, match=f"0 of {HOSTS}"):
+        legacy.mover.end(State.COMPLETE)
+    progress = legacy.progress()
+    assert progress is not None
+    assert not progress.state.is_end
 
 
 def test_a_damaged_table_is_a_failure_and_the_others_are_migrated(legacy: LegacyStore) -> None:

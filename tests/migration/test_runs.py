@@ -55,6 +55,16 @@ def test_a_cut_file_is_said_to_be_damaged(tmp_path: Path, cut_to: int) -> None:
         list(read_partition(path, ord("k")))
 
 
+def test_bytes_that_were_changed_are_said_to_be_damaged(tmp_path: Path) -> None:
+    builder = RunBuilder()
+    builder.add(b"k" * 16, b"value")
+    path = tmp_path / "1.run"
+    builder.write(path)
+    path.write_bytes(path.read_bytes().replace(b"value", b"other"))
+    with pytest.raises(RunDamaged):
+        list(read_partition(path, ord("k")))
+
+
 @given(st.integers(1, 2**32 - 1), st.booleans())
 def test_a_row_tells_whose_it_is(site_no: int, is_preview: bool) -> None:
     assert site_no_of(Pipeline(site_no, MANIFEST, is_preview=is_preview).encode()) == site_no
