@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from migration.collect import read_site
+from migration.invert import Inverted, invert_table
 from migration.verify import Verifier, has_verified
 from router.hashing import KeyRing
 from router.kv.schema import SITE_NO, Database
 from router.kv.snapshot import Snapshot, Transaction
-from router.legacy_table import TableRefused, parse_table
 from router.policy import Policy
 from router.records import Site, encode_record
 from router.site_names import SiteNames
@@ -70,7 +70,5 @@ def drop_table_of(
 
 
 def script_hashes(table: bytes) -> set[str]:
-    try:
-        return {each.script_hash for each in parse_table(table)}
-    except TableRefused:  # it verified, so each filter could be read, but it isn't in our own form: its records stay
-        return set()
+    """Of every filter that can be read: in a table that has verified, each of them, whatever form it is in."""
+    return {each.script_hash for each in invert_table(table) if isinstance(each, Inverted)}

@@ -72,8 +72,11 @@ def read_filters(table: bytes) -> list[Any] | None:
         document = orjson.loads(table)
     except orjson.JSONDecodeError:
         return None
-    filters = document.get("filters") if isinstance(document, dict) else None
-    return filters if isinstance(filters, list) and document.get("v") == VERSION else None
+    if not isinstance(document, dict):
+        return None
+    filters, version = document.get("filters"), document.get("v")
+    is_known = type(version) is int and version == VERSION  # true and 1.0 are equal to 1, and no versions
+    return filters if isinstance(filters, list) and is_known else None
 
 
 def invert_loosely(filters: list[Any]) -> Iterator[Inverted | NotInverted]:

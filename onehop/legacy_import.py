@@ -89,8 +89,9 @@ def read_files(paths: list[Path]) -> tuple[list[TableFile], dict[str, Pipeline]]
     pipelines: dict[str, Pipeline] = {}
     for path in paths:
         document = read_document(path)
-        if document.get("v") != 1:
-            raise ImportRefused(f"{path} is of version {document.get('v')!r}; version 1 is known")
+        version = document.get("v")
+        if type(version) is not int or version != 1:  # true and 1.0 are equal to 1
+            raise ImportRefused(f"{path} is of version {version!r}; version 1 is known")
         if isinstance(document.get("pipelines"), dict):
             pipelines.update(read_pipelines(path, document["pipelines"]))
         elif isinstance(document.get("filters"), list):

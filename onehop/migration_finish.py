@@ -5,14 +5,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from migration.cleanup import CleanupRefused, Dropped, drop_table_of, refusal
+from migration.cleanup import CleanupRefused, Dropped, drop_table_of, refusal, script_hashes
 from migration.move import table_sizes
 from migration.verify import Difference, SiteVerified, Verifier, note_verified
 from onehop.errors import CommandFailed
-from onehop.legacy_export import render_pipelines
+from onehop.legacy_export import render_named
 from onehop.opened_store import OpenedStore
 from onehop.output import Watcher
 from router.kv.snapshot import Snapshot
+from router.legacy import TableUnusable
 from router.policy_record import read_policy
 from router.records import Site
 
@@ -101,7 +102,7 @@ def clean_up(it: OpenedStore, site_nos: Iterable[int], kept_in: Path, watcher: W
             with it.store.write() as transaction:
                 policy = read_policy(transaction)
                 report.dropped.append(drop_table_of(transaction, it.keys, it.names, policy, number, export=export))
-        except CleanupRefused as error:
+        except (CleanupRefused, TableUnusable) as error:
             report.refused[number] = str(error)
         except OSError as error:
             raise ExportFailed(
@@ -116,15 +117,19 @@ def exporter(folder: Path) -> Callable[[Snapshot, Site, bytes], None]:
 
     def export(snapshot: Snapshot, site: Site, table: bytes) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        pipelines = render_named(snapshot, site.site_no, script_hashes(table))
+        write_synced(folder / f"{site.name}.pipelines.json", pipelines)
         write_synced(folder / f"{site.name}.table.json", table)
-        write_synced(folder / f"{site.name}.pipelines.json", render_pipelines(snapshot, site.site_no, table))
 
     return export
 
 
 def write_synced(path: Path, content: bytes) -> None:
+    """For nobody else to read, through no link that somebody has laid there. Raises OSError."""
     temporary = path.with_suffix(".new")
-    with temporary.open("wb") as file:
+    temporary.unlink(missing_ok=True)  # one that a crash has left, or a link, which goes in place of what it names
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

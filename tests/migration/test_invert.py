@@ -100,7 +100,16 @@ def test_two_filters_for_one_host_are_one_and_a_failure() -> None:
 
 @pytest.mark.parametrize(
     "table",
-    [b"", b"\x00\xff", b"[]", b'{"filters":{},"v":1}', table_of(version=2), table_of(filter_of("a.b.c"), version="1")],
+    [
+        b"",
+        b"\x00\xff",
+        b"[]",
+        b'{"filters":{},"v":1}',
+        table_of(version=2),
+        table_of(filter_of("a.b.c"), version="1"),
+        table_of(version=True),
+        table_of(version=1.0),
+    ],
 )
 def test_what_is_no_table_is_one_failure(table: bytes) -> None:
     (found,) = inverted(table)

@@ -180,6 +180,7 @@ def test_a_pattern_that_matches_two_hosts_is_refused_where_it_would_take_the_oth
     [
         (b"", "isn't JSON, or is cut"), (b'{"filters":[{"pat', "isn't JSON, or is cut"), (b"[]", "isn't a JSON object"),
         (b'{"filters":[],"v":2}', "is of version 2"), (b'{"filters":[]}', "is of version None"),
+        (b'{"filters":[],"v":true}', "is of version True"), (b'{"filters":[],"v":1.0}', "is of version 1.0"),
         (b'{"v":1}', "neither"), (b'{"filters":{},"v":1}', "neither"), (b'{"filters":[],"v":1}', "no filter that"),
         (b'{"pipelines":{"x":{}},"v":1}', "pipeline x"), (b" " * (TABLE_BYTES_MAX + 1), "bytes; a table of more than"),
         (b'{"filters":[' + b"1," * FILTERS_MAX + b'1],"v":1}', "filters; a table of more than"),
