@@ -24,6 +24,8 @@ from router.legacy_table import (
 
 SHOWN_CHARACTERS_MAX: Final = 200
 VERSION: Final = 1
+LOOSE_BYTES_MAX: Final = 32 * 1024 * 1024
+"""Of a table in other JSON than ours, which is built whole in memory: some eight times its bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ def invert_table(table: bytes) -> Iterator[Inverted | NotInverted]:
     """Every filter once, in the table's order. One in the form of `render_table` is read without building its JSON.
 
     Of a table whose end is missing, nothing is taken; where it is damaged further in, what stands before the damage.
+    One in another form is read up to LOOSE_BYTES_MAX.
     """
     exact_count = 0
     if table.startswith(HEAD) and table.endswith(TAIL):
@@ -59,6 +62,9 @@ def invert_table(table: bytes) -> Iterator[Inverted | NotInverted]:
             return
     else:
         refused = "it doesn't begin and end as a table of version 1 does"
+    if len(table) > LOOSE_BYTES_MAX:
+        yield NotInverted("table", f"{refused}; in another form it is read up to {LOOSE_BYTES_MAX} bytes: {len(table)}")
+        return
     filters = read_filters(table)
     if filters is None:
         yield NotInverted("table", refused)

@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, ClassVar, Final
 
-from migration.move import PHASES, Chunk, CountsDiffer, KeysChanged, Mover
+from migration.move import Chunk, CountsDiffer, KeysChanged, Mover
 from migration.pacing import Pacer, Stopped
-from migration.progress import State
+from migration.progress import PHASES, State
 from migration.runs import RunDamaged
 from workflows import NonRetryableError, Workflow, WorkflowEvent, WorkflowStep
 from workflows.step_config import StepOptions

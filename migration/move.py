@@ -9,7 +9,6 @@ What a piece has done is in `Progress`, in the same transaction; what is on disk
 """
 
 import shutil
-from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,11 +17,12 @@ from typing import Final
 import orjson
 
 from migration.collect import Collection, Collector
-from migration.failures import Failure, drop_failures, put_failures
+from migration.failures import drop_failures, put_failures
 from migration.pacing import Pacer
-from migration.progress import Progress, State, put_progress, read_progress
-from migration.runs import PARTITIONS, SUFFIX, RunBuilder, sorted_rows
-from migration.write import Changes, Written, name_refused, write_rows
+from migration.progress import PHASES, Progress, State, need_progress, put_progress, read_progress
+from migration.revisit import LARGE_TABLE_BYTES, Revisit
+from migration.runs import PARTITIONS, SUFFIX, RunBuilder, first_after, sorted_rows, whole_keys
+from migration.write import Changes, note_written, write_rows
 from router.event_log import event_log
 from router.hashed import live_ring
 from router.hashing import KeyRing
@@ -40,8 +40,6 @@ SITES_KEY: Final = b"migration_sites"
 CHUNKS_KEY: Final = b"migration_chunks"
 """In META: the chunks that the job's tables were cut into, so that a run that is lost can be made again."""
 PART_ROWS: Final = 50_000
-PHASES: Final = 2
-"""Each deployment is collected and written: either costs half of its share of the pace."""
 
 
 class KeysChanged(Exception):
@@ -70,6 +68,7 @@ class Mover:
     names: SiteNames
     folder: Path
     now_s: Callable[[], float]
+    large_table_bytes: int = LARGE_TABLE_BYTES
 
     # -- beginning and ending ------------------------------------------------------------------------------------
 
@@ -184,19 +183,8 @@ class Mover:
         return [no for no in candidates if wanted is None or no in wanted]
 
     def revisit(self, site_no: int, pacer: Pacer) -> None:
-        """One site whole, in one transaction that also reads its table. Raises KeysChanged, StoreFull, StoreError."""
-        with self.store.write() as transaction:
-            progress = need_progress(transaction)
-            keys = self._one_key(transaction, progress.key_id)
-            runs = RunBuilder()
-            collection = Collector(transaction, keys, self.names).collect([site_no], runs)
-            written = write_rows(transaction, runs.sorted_rows(), Changes(0))
-            progress = progress.with_counts(
-                total=collection.filters_count, failed=len(collection.failures), skipped=collection.skipped
-            )
-            put_failures(transaction, collection.failures, listed_count=progress.failures_listed)
-            note_written(transaction, progress, written, keys)
-        pacer.after_batch(rows_count=collection.filters_count, bytes_count=written.bytes_count)
+        """One site's table, as it is now. Raises KeysChanged, StoreFull, StoreError, Stopped."""
+        Revisit(self.store, self._one_key, self.names, self.folder, pacer, self.large_table_bytes).site(site_no)
 
     # -- what they share -----------------------------------------------------------------------------------------
 
@@ -260,40 +248,12 @@ def read_chunks(snapshot: Snapshot) -> list[Chunk]:
     return [Chunk(**each) for each in orjson.loads(value)] if value is not None else []
 
 
-def first_after(rows: Sequence[bytes], key: bytes) -> int:
-    """Where the rows begin whose key comes after this one: by keys, since a run that was made again may differ."""
-    return bisect_right(rows, key, key=lambda row: row[:ROUTE_KEY_BYTES])
-
-
 def parts_for(rows_count: int) -> int:
     """A power of two, so that each has about PART_ROWS or, with very many rows, more."""
     parts = 1
     while parts < PARTITIONS and rows_count > parts * PART_ROWS:
         parts *= 2
     return parts
-
-
-def need_progress(snapshot: Snapshot) -> Progress:
-    progress = read_progress(snapshot)
-    assert progress is not None, "a piece of work belongs to a job that has begun"
-    return progress
-
-
-def note_written(transaction: Transaction, progress: Progress, written: Written, keys: KeyRing) -> None:
-    failures: list[Failure] = name_refused(transaction, keys, written.refused) if written.refused else []
-    listed = put_failures(transaction, failures, listed_count=progress.failures_listed)
-    counted = progress.with_counts(
-        migrated=written.migrated, failed=len(written.refused), skipped=written.skipped, total=-written.deferred
-    )
-    put_progress(transaction, replace(counted, failures_listed=listed))
-
-
-def whole_keys(rows: Sequence[bytes], at: int, count: int) -> Sequence[bytes]:
-    """`count` rows from `at`, and those of the last one's key that follow."""
-    end = min(at + count, len(rows))
-    while end < len(rows) and rows[end][:ROUTE_KEY_BYTES] == rows[end - 1][:ROUTE_KEY_BYTES]:
-        end += 1
-    return rows[at:end]
 
 
 def table_sizes(snapshot: Snapshot, chunk: Chunk | None = None) -> list[tuple[int, int]]:

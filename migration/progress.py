@@ -15,6 +15,8 @@ from router.kv.snapshot import Snapshot, Transaction
 
 PROGRESS_KEY: Final = b"migration"
 CONTROL_KEY: Final = b"migration_control"
+PHASES: Final = 2
+"""Each deployment is collected and written: either costs half of its share of the pace."""
 
 
 class State(StrEnum):
@@ -36,7 +38,9 @@ class State(StrEnum):
 class Progress:
     """`feed_seq` is where the feed stood when the job began: a site that the feed names since then has changed.
     `key_id` is the hash key that the routes are made with; `guard` says in words how visitors fare. Written are all
-    rows of `part` up to `last_key`, hexadecimal; `made_again` are chunks whose runs were lost. Times are Unix seconds.
+    rows of `part` up to `last_key`, hexadecimal; `made_again` are chunks whose runs were lost. Of the site
+    `revisiting` (0: of none), all rows up to `revisited_to` are written;
+    those up to `revisited_last` are done. Times are Unix seconds.
     """
 
     job: str
@@ -56,6 +60,9 @@ class Progress:
     part: int = 0
     last_key: str = ""
     made_again: tuple[int, ...] = ()
+    revisiting: int = 0
+    revisited_to: str = ""
+    revisited_last: int = 0
     guard: str = ""
     reason: str = ""
     skipped_by_reason: dict[str, int] = field(default_factory=dict)
@@ -99,6 +106,12 @@ def read_progress(snapshot: Snapshot) -> Progress | None:
     members: dict[str, Any] = orjson.loads(value)
     lists = {name: tuple(members[name]) for name in ("chunks_done", "made_again")}
     return Progress(**{**members, **lists, "state": State(members["state"])})
+
+
+def need_progress(snapshot: Snapshot) -> Progress:
+    progress = read_progress(snapshot)
+    assert progress is not None, "a piece of work belongs to a job that has begun"
+    return progress
 
 
 def put_progress(transaction: Transaction, progress: Progress) -> None:

@@ -16,7 +16,8 @@ A value is a stored pipeline, or a Claim: that a site's table names a host which
 import os
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -121,6 +122,19 @@ def sorted_rows(paths: list[Path], numbers: Iterable[int]) -> list[bytes]:
             rows.extend(read_partition(path, number))
     rows.sort()
     return rows
+
+
+def whole_keys(rows: Sequence[bytes], at: int, count: int) -> Sequence[bytes]:
+    """`count` rows from `at`, and those of the last one's key that follow."""
+    end = min(at + count, len(rows))
+    while end < len(rows) and rows[end][:ROUTE_KEY_BYTES] == rows[end - 1][:ROUTE_KEY_BYTES]:
+        end += 1
+    return rows[at:end]
+
+
+def first_after(rows: Sequence[bytes], key: bytes) -> int:
+    """Where the rows begin whose key comes after this one: by keys, since a run that was made again may differ."""
+    return bisect_right(rows, key, key=lambda row: row[:ROUTE_KEY_BYTES])
 
 
 def claim_of(site_no: int) -> bytes:

@@ -6,12 +6,13 @@ host was found by its table, and what is written is what the table leads to.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Final
 
-from migration.failures import Failure
+from migration.failures import Failure, put_failures
 from migration.invert import Inverted, invert_table
+from migration.progress import Progress, put_progress
 from migration.runs import CLAIM, VALUE_SITE_AT, site_no_of
 from router.hashing import KeyRing
 from router.hostname import Hostname
@@ -137,3 +138,12 @@ def name_refused(snapshot: Snapshot, keys: KeyRing, refused: Sequence[Refused]) 
                     failures.append(Failure(site_no, each.host, reason))
         failures += [Failure(site_no, f"route key {key.hex()}", reason) for key, reason in reasons.items()]
     return failures
+
+
+def note_written(transaction: Transaction, progress: Progress, written: Written, keys: KeyRing) -> None:
+    failures: list[Failure] = name_refused(transaction, keys, written.refused) if written.refused else []
+    listed = put_failures(transaction, failures, listed_count=progress.failures_listed)
+    counted = progress.with_counts(
+        migrated=written.migrated, failed=len(written.refused), skipped=written.skipped, total=-written.deferred
+    )
+    put_progress(transaction, replace(counted, failures_listed=listed))

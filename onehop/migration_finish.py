@@ -129,7 +129,7 @@ def write_synced(path: Path, content: bytes) -> None:
     temporary = path.with_suffix(".new")
     temporary.unlink(missing_ok=True)  # one that a crash has left, or a link, which goes in place of what it names
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "wb") as file:
+    with os.fdopen(descriptor, "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

@@ -7,8 +7,7 @@ import time
 from collections.abc import Callable
 
 from migration.job import WORKFLOW_NAME
-from migration.move import PHASES
-from migration.progress import Progress, State, read_progress
+from migration.progress import PHASES, Progress, State, read_progress
 from migration.samples import Sample, SampleLog
 from onehop.data_folder import DataFolder
 from onehop.errors import CommandFailed
