@@ -12,7 +12,7 @@ from typing import Final
 
 from migration.failures import Failure
 from migration.invert import Inverted, NotInverted, invert_table
-from migration.runs import RunBuilder, claim_of
+from migration.runs import CLAIM, RunBuilder, claim_of
 from router.hashing import KeyRing
 from router.hostname import Hostname, HostRefused
 from router.kv.schema import SITE_NO, Database
@@ -23,13 +23,17 @@ from router.site_names import SiteNames
 
 PLAIN_LABEL: Final = re.compile(r"(?!..--)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 """A label that `Hostname.parse` takes as it is; others are asked of it. Two hyphens there mark IDNA."""
+CLAIMS_MAX: Final = 100_000
+"""So many hosts that two tables may name are remembered for whoever reads one of the tables alone."""
 
 
 @dataclass(slots=True)
 class Collection:
-    """What some sites' tables came to."""
+    """What some sites' tables came to. `claims` are (route key, site number) of hosts that aren't the site's, the first
+    CLAIMS_MAX of them."""
 
     filters_count: int = 0
+    claims: list[tuple[bytes, int]] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     skipped: dict[str, int] = field(default_factory=dict)
 
@@ -65,7 +69,10 @@ class Collector:
                 collection.failures.append(found)
             else:
                 host, value = found
-                runs.add(self.keys.route_key(Hostname(host)), value)
+                key = self.keys.route_key(Hostname(host))
+                runs.add(key, value)
+                if value.startswith(CLAIM) and len(collection.claims) < CLAIMS_MAX:
+                    collection.claims.append((key, site_no))
 
 
 @dataclass(slots=True)

@@ -46,6 +46,10 @@ def read_failures(snapshot: Snapshot) -> Iterator[Failure]:
         yield Failure(**orjson.loads(value))
 
 
+def count_failures(snapshot: Snapshot) -> int:
+    return sum(1 for _ in snapshot.scan(Database.META, prefix=PREFIX))
+
+
 def drop_failures(transaction: Transaction, site_no: int | None = None) -> int:
     """Those of one site, or all; how many there were."""
     prefix = PREFIX if site_no is None else PREFIX + SITE_NO.pack(site_no)

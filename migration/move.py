@@ -11,13 +11,15 @@ What a piece has done is in `Progress`, in the same transaction; what is on disk
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
 import orjson
 
-from migration.collect import Collection, Collector
-from migration.failures import drop_failures, put_failures
+from migration.claims import claimants, claimed_hosts, drop_claims, put_claims
+from migration.collect import CLAIMS_MAX, Collection, Collector
+from migration.failures import count_failures, drop_failures, put_failures
 from migration.pacing import Pacer
 from migration.progress import PHASES, Progress, State, need_progress, put_progress, read_progress
 from migration.revisit import LARGE_TABLE_BYTES, Revisit
@@ -26,6 +28,7 @@ from migration.write import Changes, note_written, write_rows
 from router.event_log import event_log
 from router.hashed import live_ring
 from router.hashing import KeyRing
+from router.hostname import Hostname
 from router.kv.feed_reader import last_seq
 from router.kv.schema import ROUTE_KEY_BYTES, SITE_NO, Database
 from router.kv.snapshot import Snapshot, Transaction
@@ -80,11 +83,13 @@ class Mover:
             if progress is not None and progress.job == job:
                 return progress
             keys = self._one_key(transaction, None)
-            drop_failures(transaction)
+            for site_no in sites if sites is not None else (None,):
+                drop_failures(transaction, site_no)  # what failed of the other sites still has
+            drop_claims(transaction)
             put_wanted_sites(transaction, sites)
             progress = Progress(
                 job=job, state=State.COLLECTING, key_id=keys.current.id, feed_seq=last_seq(transaction),
-                started_s=self.now_s(),
+                started_s=self.now_s(), failures_listed=count_failures(transaction),
             )  # fmt: skip
             put_progress(transaction, progress)
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -113,6 +118,8 @@ class Mover:
             chunks = plan_chunks([(no, size) for no, size in table_sizes(snapshot) if wanted is None or no in wanted])
         with self.store.write() as transaction:
             transaction.put(Database.META, CHUNKS_KEY, orjson.dumps([asdict(each) for each in chunks]))
+        if wanted is not None:
+            self._note_others_claims(wanted)
         return chunks
 
     def collect(self, chunk: Chunk) -> int:
@@ -134,7 +141,7 @@ class Mover:
         """The `part`-th of the equal parts of the key space that `begin_writing` has told the number of. Raises
         KeysChanged, RunDamaged, StoreFull, StoreError, Stopped."""
         with self.store.read() as snapshot:
-            progress = need_progress(snapshot)
+            progress, is_partial = need_progress(snapshot), read_wanted_sites(snapshot) is not None
         if part < progress.part or progress.state is not State.WRITING:
             return
         width = PARTITIONS // progress.parts
@@ -147,7 +154,7 @@ class Mover:
                 progress = need_progress(transaction)
                 keys = self._one_key(transaction, progress.key_id)
                 changes = changes.read_on(transaction)
-                written = write_rows(transaction, batch, changes)
+                written = write_rows(transaction, batch, changes, claimants(transaction, batch) if is_partial else {})
                 at += len(batch)
                 last_key = batch[-1][:ROUTE_KEY_BYTES].hex()
                 progress = replace(progress, part=part, last_key=last_key, guard=pacer.told())
@@ -188,6 +195,23 @@ class Mover:
 
     # -- what they share -----------------------------------------------------------------------------------------
 
+    def _note_others_claims(self, wanted: frozenset[int]) -> None:
+        """What tables that the job isn't for say of hosts that it may be for."""
+        with self.store.read() as snapshot:
+            keys = self._one_key(snapshot, need_progress(snapshot).key_id)
+            found = (
+                (keys.route_key(Hostname(host)), site_no)
+                for site_no, _ in table_sizes(snapshot)
+                if site_no not in wanted
+                for host in claimed_hosts(snapshot, self.names, site_no)
+            )
+            claims = list(islice(found, CLAIMS_MAX))
+        self._advance(
+            lambda transaction, progress: replace(
+                progress, claims_kept=put_claims(transaction, claims, kept_count=progress.claims_kept)
+            )
+        )
+
     def _runs(self) -> list[Path]:
         """Those of all chunks, no more and no less; what is lost is collected again."""
         with self.store.read() as snapshot:
@@ -220,6 +244,7 @@ class Mover:
                 collected=progress.collected + collection.filters_count,
                 chunks_done=(*progress.chunks_done, chunk.number),
                 failures_listed=listed,
+                claims_kept=put_claims(transaction, collection.claims, kept_count=progress.claims_kept),
             )
 
         self._advance(note)

@@ -1,13 +1,15 @@
 """What a migration would do, found out by doing all of it but the writing."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from migration.collect import SiteRows, read_site
+from migration.claims import claimed_hosts
+from migration.collect import CLAIMS_MAX, SiteRows, read_site
 from migration.failures import Failure
 from migration.invert import invert_table
 from migration.runs import CLAIM
-from migration.write import FOREIGN
+from migration.write import CONTESTED, FOREIGN
 from router.hashed import find_route, live_ring
 from router.hashing import KeyRing
 from router.hostname import Hostname
@@ -51,33 +53,67 @@ class Planned:
 
 
 def plan_migration(snapshot: Snapshot, keys: KeyRing, names: SiteNames, watcher: Watcher) -> Planned:
-    """Reads every table. A host that two sites' tables name counts once as fit and once as a failure."""
+    """Reads every table, first for the hosts that it names and its site doesn't own: two tables' hosts go to neither.
+    More than CLAIMS_MAX of those are each counted by themselves."""
     planned = Planned()
+    numbers = [int(SITE_NO.unpack(key)[0]) for key, _ in snapshot.sizes(Database.LEGACY_TABLES)]
+    claims = Claims()
+    watcher.begin("comparing tables", len(numbers))
+    for site_no in numbers:
+        for host in claimed_hosts(snapshot, names, site_no):
+            claims.add(host, site_no)
+        watcher.advance()
     ring = live_ring(snapshot, keys)
-    watcher.begin("reading tables", snapshot.count(Database.LEGACY_TABLES))
-    for key, table in snapshot.scan(Database.LEGACY_TABLES):
-        (site_no,) = SITE_NO.unpack(key)
+    watcher.begin("reading tables", len(numbers))
+    for site_no in numbers:
         planned.sites += 1
         site = read_site(snapshot, site_no)
         if site is None:
             planned.total += 1
             planned.fail(Failure(site_no, "table", "no readable record of the site goes with it"))
         else:
-            plan_site(planned, SiteRows(snapshot, names, site), table, ring)
+            table = snapshot.get(Database.LEGACY_TABLES, SITE_NO.pack(site_no)) or b""
+            plan_site(planned, SiteRows(snapshot, names, site), table, ring, claims)
         watcher.advance()
+    for failure in claims.failures():
+        planned.fail(failure)
     return planned
 
 
-def plan_site(planned: Planned, rows: SiteRows, table: bytes, ring: KeyRing) -> None:
+@dataclass(slots=True)
+class Claims:
+    """Sites by the host that their tables claim; `contested` are hosts that their own site's table names too."""
+
+    by_host: dict[str, list[int]] = field(default_factory=dict)
+    contested: set[str] = field(default_factory=set)
+
+    def add(self, host: str, site_no: int) -> None:
+        if host in self.by_host or len(self.by_host) < CLAIMS_MAX:
+            self.by_host.setdefault(host, []).append(site_no)
+
+    def failures(self) -> Iterator[Failure]:
+        for host, site_nos in self.by_host.items():
+            is_contested = len(site_nos) > 1 or host in self.contested
+            for site_no in site_nos:
+                yield Failure(site_no, host, CONTESTED if is_contested else FOREIGN)
+
+
+def plan_site(planned: Planned, rows: SiteRows, table: bytes, ring: KeyRing, claims: Claims) -> None:
     for each in invert_table(table):
         planned.total += 1
         found = rows.row_of(each)
         if isinstance(found, Failure):
             planned.fail(found)
-        elif found[1].startswith(CLAIM):
-            planned.fail(Failure(rows.site.site_no, found[0], FOREIGN))
-        elif find_route(rows.snapshot, ring.route_keys(Hostname(found[0]))) is not None:
+            continue
+        host, value = found
+        if value.startswith(CLAIM):
+            if host not in claims.by_host:
+                planned.fail(Failure(rows.site.site_no, host, FOREIGN))
+        elif host in claims.by_host:
+            claims.contested.add(host)
+            planned.fail(Failure(rows.site.site_no, host, CONTESTED))
+        elif find_route(rows.snapshot, ring.route_keys(Hostname(host))) is not None:
             planned.there_already += 1
         else:
             planned.to_migrate += 1
-            planned.expected_bytes += ROUTE_KEY_BYTES + len(found[1])
+            planned.expected_bytes += ROUTE_KEY_BYTES + len(value)

@@ -55,6 +55,7 @@ class Progress:
     failed: int = 0
     skipped: int = 0
     failures_listed: int = 0
+    claims_kept: int = 0
     chunks_done: tuple[int, ...] = ()
     parts: int = 1
     part: int = 0

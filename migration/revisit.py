@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from migration.claims import claimants, put_claims
 from migration.collect import Collection, Collector
 from migration.failures import put_failures
 from migration.pacing import Pacer
@@ -70,7 +71,7 @@ class Revisit:
             collection = Collector(transaction, keys, self.names).collect([site_no], runs)
             rows = runs.sorted_rows()
             after = first_after(rows, bytes.fromhex(progress.revisited_to)) if progress.revisiting == site_no else 0
-            written = write_rows(transaction, rows[after:], Changes(0))
+            written = write_rows(transaction, rows[after:], Changes(0), claimants(transaction, rows[after:]))
             progress = done_with(site_no, progress.with_counts(total=len(rows) - after))
             note_written(transaction, with_failures(transaction, progress, collection), written, keys)
         self.pacer.after_batch(rows_count=collection.filters_count, bytes_count=written.bytes_count)
@@ -119,12 +120,12 @@ class Revisit:
             batch = whole_keys(rows, at, self.pacer.batch_rows())
             with self.store.write() as transaction:
                 progress, keys = self._still(transaction, site_no, changes)
-                written = write_rows(transaction, batch, Changes(0))
+                written = write_rows(transaction, batch, Changes(0), claimants(transaction, batch))
                 progress = replace(progress, revisited_to=batch[-1][:ROUTE_KEY_BYTES].hex(), guard=self.pacer.told())
-                refused += written.refused
+                refused += written.refused + written.claimed
                 # Which hosts they were is a walk through the table, which isn't for this transaction.
                 progress = progress.with_counts(total=len(batch), failed=len(written.refused))
-                note_written(transaction, progress, replace(written, refused=[]), keys)
+                note_written(transaction, progress, replace(written, refused=[], claimed=[]), keys)
             at += len(batch)
             self.pacer.after_batch(rows_count=len(batch) / PHASES, bytes_count=written.bytes_count)
 
@@ -159,7 +160,8 @@ def done_with(site_no: int, progress: Progress) -> Progress:
 
 
 def with_failures(transaction: Transaction, progress: Progress, collection: Collection) -> Progress:
-    """With the filters that came to no row."""
+    """With the filters that came to no row, and the claims that others are to hear of."""
     count = len(collection.failures)
     listed = put_failures(transaction, collection.failures, listed_count=progress.failures_listed)
-    return replace(progress.with_counts(total=count, failed=count), failures_listed=listed)
+    kept = put_claims(transaction, collection.claims, kept_count=progress.claims_kept)
+    return replace(progress.with_counts(total=count, failed=count), failures_listed=listed, claims_kept=kept)

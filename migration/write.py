@@ -5,9 +5,10 @@ Within the transaction the feed says which sites have changed since their tables
 host was found by its table, and what is written is what the table leads to.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
+from types import MappingProxyType
 from typing import Final
 
 from migration.failures import Failure, put_failures
@@ -66,22 +67,30 @@ class Changes:
 
 @dataclass(slots=True)
 class Written:
-    """What a batch came to; `deferred` rows belong to sites that have changed."""
+    """What a batch came to; `deferred` rows belong to sites that have changed. `claimed` are what other sites' tables
+    have to do with it: reported, but no rows of this batch."""
 
     migrated: int = 0
     deferred: int = 0
     bytes_count: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
     refused: list[Refused] = field(default_factory=list)
+    claimed: list[Refused] = field(default_factory=list)
 
     def skip(self, reason: str) -> None:
         self.skipped[reason] = self.skipped.get(reason, 0) + 1
 
 
-def write_rows(transaction: Transaction, rows: Sequence[bytes], changes: Changes) -> Written:
-    """`rows` are sorted, and hold all rows of each key. Raises StoreFull, StoreError."""
+def write_rows(
+    transaction: Transaction,
+    rows: Sequence[bytes],
+    changes: Changes,
+    claims: Mapping[bytes, Sequence[int]] = MappingProxyType({}),
+) -> Written:
+    """`rows` are sorted, and hold all rows of each key; `claims` are what tables that aren't among them say, sites by
+    route key. Raises StoreFull, StoreError."""
     written = Written()
-    wanted = list(settled_rows(rows, changes, written))
+    wanted = list(settled_rows(rows, changes, written, claims))
     there = dict(transaction.add_routes(wanted))
     written.migrated = len(wanted) - len(there)
     written.bytes_count = sum(ROUTE_KEY_BYTES + len(value) for _, value in wanted)
@@ -92,10 +101,14 @@ def write_rows(transaction: Transaction, rows: Sequence[bytes], changes: Changes
     return written
 
 
-def settled_rows(rows: Sequence[bytes], changes: Changes, written: Written) -> Iterator[tuple[bytes, bytes]]:
+def settled_rows(
+    rows: Sequence[bytes], changes: Changes, written: Written, claims: Mapping[bytes, Sequence[int]]
+) -> Iterator[tuple[bytes, bytes]]:
     """(route key, value) of those that may be written; of the others, what became of them is noted."""
     asks_for_site = bool(changes.site_nos or changes.everything)
     contested = contested_keys(rows)
+    if claims:
+        contested |= note_claimed(rows, claims, written)
     for row in rows:
         key, value = row[:ROUTE_KEY_BYTES], row[ROUTE_KEY_BYTES:]
         if asks_for_site and changes.includes(site_no_of(value)):
@@ -104,6 +117,18 @@ def settled_rows(rows: Sequence[bytes], changes: Changes, written: Written) -> I
             written.refused.append(Refused(key, site_no_of(value), CONTESTED if key in contested else FOREIGN))
         else:
             yield key, value
+
+
+def note_claimed(rows: Sequence[bytes], claims: Mapping[bytes, Sequence[int]], written: Written) -> frozenset[bytes]:
+    """The keys that a site claims which isn't the row's; each such claim is noted."""
+    found = set()
+    for row in rows:
+        key = row[:ROUTE_KEY_BYTES]
+        others = [each for each in claims.get(key, ()) if each != site_no_of(row[ROUTE_KEY_BYTES:])]
+        if others:
+            found.add(key)
+            written.claimed += [Refused(key, each, CONTESTED) for each in others]
+    return frozenset(found)
 
 
 def contested_keys(rows: Sequence[bytes]) -> frozenset[bytes]:
@@ -141,7 +166,8 @@ def name_refused(snapshot: Snapshot, keys: KeyRing, refused: Sequence[Refused]) 
 
 
 def note_written(transaction: Transaction, progress: Progress, written: Written, keys: KeyRing) -> None:
-    failures: list[Failure] = name_refused(transaction, keys, written.refused) if written.refused else []
+    refused = written.refused + written.claimed
+    failures: list[Failure] = name_refused(transaction, keys, refused) if refused else []
     listed = put_failures(transaction, failures, listed_count=progress.failures_listed)
     counted = progress.with_counts(
         migrated=written.migrated, failed=len(written.refused), skipped=written.skipped, total=-written.deferred
