@@ -105,7 +105,9 @@ class Mover:
                 "finds what is done"
             )
         progress = self._advance(
-            lambda _, progress: replace(progress, state=state, reason=reason, ended_s=self.now_s())
+            lambda _, progress: replace(
+                progress, state=state, reason=reason, ended_s=max(progress.started_s, self.now_s())
+            )
         )
         shutil.rmtree(self.folder, ignore_errors=True)
         return progress
@@ -115,9 +117,14 @@ class Mover:
     def plan(self) -> list[Chunk]:
         with self.store.read() as snapshot:
             wanted = read_wanted_sites(snapshot)
-            chunks = plan_chunks([(no, size) for no, size in table_sizes(snapshot) if wanted is None or no in wanted])
-        with self.store.write() as transaction:
+            sizes = [(no, size) for no, size in table_sizes(snapshot) if wanted is None or no in wanted]
+        chunks = plan_chunks(sizes)
+
+        def note(transaction: Transaction, progress: Progress) -> Progress:
             transaction.put(Database.META, CHUNKS_KEY, orjson.dumps([asdict(each) for each in chunks]))
+            return replace(progress, table_bytes=sum(size for _, size in sizes))
+
+        self._advance(note)
         if wanted is not None:
             self._note_others_claims(wanted)
         return chunks
@@ -131,10 +138,10 @@ class Mover:
                 return 0
             keys = self._one_key(snapshot, progress.key_id)
             wanted = read_wanted_sites(snapshot)
-            site_nos = [no for no, _ in table_sizes(snapshot, chunk) if wanted is None or no in wanted]
-            collection = Collector(snapshot, keys, self.names).collect(site_nos, runs)
+            sizes = [(no, size) for no, size in table_sizes(snapshot, chunk) if wanted is None or no in wanted]
+            collection = Collector(snapshot, keys, self.names).collect([no for no, _ in sizes], runs)
         runs.write(self._run_of(chunk))
-        self._note_collected(chunk, collection)
+        self._note_collected(chunk, collection, table_bytes=sum(size for _, size in sizes))
         return collection.filters_count
 
     def write(self, part: int, pacer: Pacer) -> None:
@@ -227,11 +234,13 @@ class Mover:
 
     def _one_key(self, snapshot: Snapshot, key_id: str | None) -> KeyRing:
         keys = live_ring(snapshot, self.read_keys())
-        if keys.previous is not None or key_id not in (None, keys.current.id):
+        if keys.previous is not None:
             raise KeysChanged("a hash key is being replaced; finish that with 'onehop keys rotate', then migrate again")
+        if key_id not in (None, keys.current.id):
+            raise KeysChanged("the hash key was replaced after the job had begun")
         return keys
 
-    def _note_collected(self, chunk: Chunk, collection: Collection) -> None:
+    def _note_collected(self, chunk: Chunk, collection: Collection, *, table_bytes: int) -> None:
         def note(transaction: Transaction, progress: Progress) -> Progress:
             if chunk.number in progress.chunks_done:  # its run was lost and has been made again: it is counted
                 return replace(progress, made_again=(*progress.made_again, chunk.number))
@@ -242,6 +251,7 @@ class Mover:
             return replace(
                 progress,
                 collected=progress.collected + collection.filters_count,
+                table_bytes_read=progress.table_bytes_read + table_bytes,
                 chunks_done=(*progress.chunks_done, chunk.number),
                 failures_listed=listed,
                 claims_kept=put_claims(transaction, collection.claims, kept_count=progress.claims_kept),

@@ -37,10 +37,10 @@ class State(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Progress:
     """`feed_seq` is where the feed stood when the job began: a site that the feed names since then has changed.
-    `key_id` is the hash key that the routes are made with; `guard` says in words how visitors fare. Written are all
-    rows of `part` up to `last_key`, hexadecimal; `made_again` are chunks whose runs were lost. Of the site
-    `revisiting` (0: of none), all rows up to `revisited_to` are written;
-    those up to `revisited_last` are done. Times are Unix seconds.
+    `key_id` is the hash key that the routes are made with; `guard` says in words how visitors fare. Of `table_bytes`
+    of tables so many are read. Written are all rows of `part` up to `last_key`, hexadecimal; `made_again` are chunks
+    whose runs were lost. Of the site `revisiting` (0: of none), all rows up to `revisited_to` are written; the sites up
+    to `revisited_last` are done. Times are Unix seconds.
     """
 
     job: str
@@ -51,6 +51,8 @@ class Progress:
     ended_s: float | None = None
     total: int = 0
     collected: int = 0
+    table_bytes: int = 0
+    table_bytes_read: int = 0
     migrated: int = 0
     failed: int = 0
     skipped: int = 0

@@ -70,6 +70,7 @@ AFTER_INTERRUPT: Final = {
     "demo": "stopped",
     "deploy": "run it again, what was uploaded isn't sent twice; 'onehop deployment list SITE' shows what is live",
     "keys": "run 'onehop keys rotate' again to finish a rotation; every host is served meanwhile",
+    "migrate": "what was done stays; 'onehop migrate run' goes on with a job that was cut short",
     "seed": "the sites made so far stay; 'onehop site list' shows them",
 }
 """By command: what an interruption leaves, and what to do."""
@@ -122,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complain(describe_usage(error) if isinstance(error, UsageError) else error.format_message())
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        complain(f"interrupted; {AFTER_INTERRUPT.get(given[0] if given else '', 'run it again')}")
+        complain_of_interrupt(given)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has enough; closing it again at exit must not complain either.
@@ -130,7 +131,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_FAILED
     except Exception as error:  # noqa: BLE001  # the process's root: known failures become a line, others a report
         return report(error)
+    if outcome == EXIT_INTERRUPTED:  # what typer makes of a Ctrl-C
+        complain_of_interrupt(given)
     return outcome if isinstance(outcome, int) else 0
+
+
+def complain_of_interrupt(given: Sequence[str]) -> None:
+    complain(f"interrupted; {AFTER_INTERRUPT.get(given[0] if given else '', 'run it again')}")
 
 
 def report(error: Exception) -> int:
