@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from control_plane.clock import Clock
 from migration.guard import Health
@@ -29,7 +30,7 @@ from onehop.errors import CommandFailed
 from onehop.migration_finish import verify_sites
 from onehop.opened_store import OpenedStore
 from onehop.output import Watcher
-from onehop.rollout_lock import only_rollout
+from onehop.rollout_lock import is_rolling_out, only_rollout
 from router.event_log import event_log
 from router.kv.schema import SITE_NO, Database
 from router.kv.snapshot import Snapshot
@@ -44,6 +45,8 @@ BASELINE_MAX_S = 30.0
 """As long as the hold, and no longer than this, it waits for enough visitors to measure the time before it by."""
 ROLLOUT = "rollout"
 ID_BYTES = 4
+UNDER_WAY = "under way"
+CUT_SHORT = "cut short"
 
 
 class RolloutTakenBack(CommandFailed):
@@ -119,7 +122,8 @@ class Rollout:
         """Raises RolloutRefused where nobody is there to look at."""
         self._begun = self._step_begun = read_metrics(self.it.folder.metrics)
         self.watcher.begin("looking at serving as it is")
-        least_s, most_s = (min(each, self.options.hold_s) for each in (BASELINE_S, BASELINE_MAX_S))
+        least_s = min(BASELINE_S, self.options.hold_s)
+        most_s = min(BASELINE_MAX_S, self.options.hold_s) if self.options.needs_visitors else least_s
         waited_s = 0.0
         while True:
             part_s = min(LOOK_S, most_s - waited_s)
@@ -261,16 +265,29 @@ def take_back(it: OpenedStore, who: str, why: str) -> Policy:
     return policy
 
 
+def rollout_now(it: OpenedStore) -> dict[str, Any] | None:
+    """The rollout that hasn't come to its end: one that a process works at, or one that was cut short."""
+    with it.store.read() as snapshot:
+        policy, record = read_policy(snapshot), read_rollout(snapshot)
+    if record is None or not record.is_unfinished(policy):
+        return None
+    state = UNDER_WAY if is_rolling_out(it.folder) else CUT_SHORT
+    told = {name: getattr(record, name) for name in ("id", "pid", "who", "begun_s", "percent", "to")}
+    return {"state": state, **told}
+
+
 def percent_of(policy: Policy) -> float:
     return policy.percentage.percent if policy.percentage is not None else 0.0
 
 
 __all__ = [
+    "UNDER_WAY",
     "Rollout",
     "RolloutOptions",
     "RolloutOverridden",
     "RolloutRefused",
     "RolloutTakenBack",
     "percent_of",
+    "rollout_now",
     "take_back",
 ]

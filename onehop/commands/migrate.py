@@ -26,6 +26,7 @@ from onehop.job_display import Unshown, document_of, job_bar, words_of
 from onehop.job_watch import JobWatch
 from onehop.log_setup import configure_logs
 from onehop.migration_parts import NICENESS, MigrationOptions, set_control
+from onehop.migration_rollout import UNDER_WAY, rollout_now
 from onehop.migration_run import run_job
 from onehop.opened_store import OpenedStore, find_folder, opened
 from onehop.output import show_fields, show_json, show_line, show_table, watched
@@ -36,6 +37,7 @@ from router.policy_record import read_policy
 app = typer.Typer(add_completion=False, help="Move what only routing tables have into the hashed scheme.")
 
 WATCH_S: Final = 1.0
+NO_MIGRATION: Final = "no migration yet; 'onehop migrate plan' says what one would do"
 ENDS: Final = tuple(state.value for state in State if state.is_end)
 FAILURES_SHOWN: Final = 50
 REASON_PAUSED: Final = "paused by 'onehop migrate pause'"
@@ -133,16 +135,30 @@ def status(
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """How far the job is, or how the last one ended."""
+    """How far the job is, or how the last one ended; and of a rollout that hasn't."""
     with opened(find_folder(data), only_reads=True) as it:
-        told = told_of(it)
+        told, rolling_out = told_of(it), rollout_now(it)
+        if as_json and not watch:
+            show_json((told or {"state": "none"}) | {"rollout": rolling_out})
+            return
         if told is None:
-            line = "no migration yet; 'onehop migrate plan' says what one would do"
-            show_json({"state": "none"}) if as_json else show_line(line)
+            show_json({"state": "none"}) if as_json else show_line(NO_MIGRATION)
         elif watch:
             watch_job(it, as_json=as_json)
         else:
             show(told, as_json=as_json)
+        if rolling_out is not None and not as_json:
+            show_line(rollout_words(rolling_out))
+
+
+def rollout_words(rollout: dict[str, Any]) -> str:
+    where = f"rollout {rollout['id']} of {rollout['who']}, to {rollout['to']:g} %: {rollout['state']} at"
+    if rollout["state"] == UNDER_WAY:
+        return f"{where} {rollout['percent']:g} %, process {rollout['pid']}"
+    return (
+        f"{where} {rollout['percent']:g} %, and nobody looks; 'onehop migrate rollout' goes on with it, "
+        "'onehop migrate rollout --back' takes it back"
+    )
 
 
 def watch_job(it: OpenedStore, *, as_json: bool) -> None:

@@ -16,6 +16,7 @@ from onehop.migration_rollout import (
     RolloutOverridden,
     RolloutRefused,
     RolloutTakenBack,
+    rollout_now,
     take_back,
 )
 from onehop.output import Unwatched
@@ -138,12 +139,16 @@ def test_a_rollout_that_is_under_way_stops_when_it_is_taken_back(town: Town) -> 
 def test_a_killed_rollout_is_gone_on_with_at_the_step_that_it_was_at(town: Town) -> None:
     town.killed_at(50.0)
     assert town.stage() is Stage.UNDER_WAY
+    told = rollout_now(town.legacy.it)
+    assert told is not None
+    assert (told["state"], told["percent"]) == ("cut short", 50.0)
     held: list[float] = []
     town.while_waiting.append(held.append)
     policy = town.rollout().run()
     assert held[-4:] == [50.0, 50.0, 100.0, 100.0]
     assert policy.shadow_percent == 0.0, "as it was before the rollout that was killed"
     assert town.stage() is Stage.FINISHED
+    assert rollout_now(town.legacy.it) is None
 
 
 def test_a_killed_rollout_that_is_gone_on_with_is_taken_back_to_where_the_first_began(town: Town) -> None:
