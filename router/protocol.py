@@ -25,7 +25,7 @@ from asset_server.mapped_file import file_of
 from router.address_counts import AddressCounts
 from router.deadline import Deadline
 from router.exchange import RECEIVED_NS, UPGRADE, AsgiApp, Exchange, Scope, answer_server_options
-from router.file_sending import send_at_once
+from router.file_sending import FileSender
 from router.head_memory import HeadMemory
 from router.http1.head import RequestHead
 from router.http1.limits import HttpLimits
@@ -100,7 +100,7 @@ class StrictProtocol(asyncio.Protocol):
         # The connection
         self._transport: asyncio.Transport
         self._client: tuple[str, int] | None = None
-        self._socket: socket.socket | None = None
+        self._files: FileSender | None = None
         self._counted_address: str | None = None
         self._scheme = "http"
         self._phase = Phase.IDLE
@@ -133,7 +133,6 @@ class StrictProtocol(asyncio.Protocol):
         self._transport = transport
         self._client = get_remote_addr(transport)
         self._scheme = "https" if transport.get_extra_info("sslcontext") else "http"
-        self._socket = transport.get_extra_info("socket") if self._scheme == "http" else None
         self._meter.opened()
         self._server_state.connections.add(self)  # type: ignore[arg-type]  # the union lists uvicorn's own classes
         self._begin_idling()
@@ -193,6 +192,8 @@ class StrictProtocol(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Keeps the way back open while an answer is owed: half-closed clients wait for it (RFC 9112 9.6)."""
         self._client_has_ended = True
+        if self._files is not None:
+            self._files.hand_over()
         if self._phase is Phase.HEAD or (self._phase is Phase.MESSAGE and not self._reader.body_is_complete):
             self._refuse(bad_request("the connection ended within a request"))
         return self._phase in (Phase.MESSAGE, Phase.CLOSING)
@@ -206,16 +207,23 @@ class StrictProtocol(asyncio.Protocol):
         self._server_state.connections.discard(self)
         if self._exchange is not None:
             self._exchange.disconnect()
+        if self._files is not None:
+            self._files.drop()
         self.resume_writing()
 
     def pause_writing(self) -> None:
-        self.is_write_paused = True
-        self._begin_window()
+        if not self.is_write_paused:
+            self.is_write_paused = True
+            self._begin_window()
 
     def resume_writing(self) -> None:
+        if self._files is not None and self._files.go_on():
+            return
         self.is_write_paused = False
         if self._phase is Phase.IDLE:
             self._begin_idling()
+        elif self._phase is Phase.CLOSING:
+            self._loop.call_soon(self._transport.close)  # not within the transport's own call
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
 
@@ -239,6 +247,8 @@ class StrictProtocol(asyncio.Protocol):
 
     def write(self, data: bytes | memoryview) -> None:
         self._written_bytes += len(data)
+        if self._files is not None:
+            self._files.hand_over()
         self._transport.write(data)
 
     async def drained(self) -> None:
@@ -323,15 +333,24 @@ class StrictProtocol(asyncio.Protocol):
         return data[start:] if start else data
 
     def _write_answer(self, data: bytes, tail: memoryview | None) -> None:
-        transport, connection = self._transport, self._socket
-        if tail is not None and connection is not None:
-            file = file_of(tail)
-            if file is not None and not transport.is_closing() and not transport.get_write_buffer_size():
-                data, tail = send_at_once(connection.fileno(), connection.family, data, tail, file)
-        if data:
-            transport.write(data)
-        if tail:
-            transport.write(tail)
+        file = file_of(tail) if tail is not None and self._scheme == "http" else None
+        if file is None:
+            self._transport.write(data)
+            if tail is not None:
+                self._transport.write(tail)
+            return
+        assert tail is not None
+        files = self._files
+        if files is None:
+            connection = self._transport.get_extra_info("socket")
+            files = self._files = FileSender(self._transport, connection, self._loop.call_soon, self._send_on)
+        files.send(data, tail, file)
+        if files.left_bytes:
+            self.pause_writing()
+
+    def _send_on(self) -> None:
+        if self._files is not None and self._files.left_bytes:
+            self.resume_writing()
 
     def _advance(self) -> None:
         """As far as the bytes here go; the only place that asks the reader."""
@@ -450,6 +469,9 @@ class StrictProtocol(asyncio.Protocol):
 
     def _close(self) -> None:
         self._phase = Phase.CLOSING
+        if self._files is not None and self._files.left_bytes:
+            self._begin_window()  # once it is out, resume_writing closes
+            return
         self._transport.close()
         if self._transport.get_write_buffer_size():
             self._begin_window()
@@ -463,6 +485,8 @@ class StrictProtocol(asyncio.Protocol):
             self._close()
             return
         self._phase = Phase.LINGERING
+        if self._files is not None:
+            self._files.hand_over()
         self._transport.write_eof()
         self._resume_reading()
         self._deadline.set(self._limits.linger_s)
@@ -484,11 +508,15 @@ class StrictProtocol(asyncio.Protocol):
     def _begin_window(self) -> None:
         self._in_window = True
         self._received_bytes_before = self._received_bytes
-        self._sent_bytes_before = self._written_bytes - self._transport.get_write_buffer_size()
+        self._sent_bytes_before = self._written_bytes - self._unsent_bytes()
         self._deadline.set(self._limits.window_s)
 
+    def _unsent_bytes(self) -> int:
+        left_bytes = self._files.left_bytes if self._files is not None else 0
+        return self._transport.get_write_buffer_size() + left_bytes
+
     def _deadline_passed(self) -> None:
-        unsent_bytes = self._transport.get_write_buffer_size()
+        unsent_bytes = self._unsent_bytes()
         if self._phase is Phase.HEAD:
             self._refuse(Refused(HTTPStatus.REQUEST_TIMEOUT, "the request's head took too long"))
         elif self._phase is Phase.IDLE and not self._in_window:
