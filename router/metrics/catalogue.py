@@ -36,12 +36,21 @@ class Refusal(StrEnum):
     BAD_REQUEST = "bad request"
     TARGET_TOO_LONG = "target too long"
     HEADERS_TOO_LARGE = "headers too large"
+    TOO_MANY_HEADERS = "too many headers"
     BODY_TOO_LARGE = "body too large"
     TOO_SLOW = "too slow"
     STALLED = "stalled"
     UNSUPPORTED = "unsupported"
     CONNECTIONS_FULL = "connections full"
     ADDRESS_FULL = "address full"
+
+
+class Ending(StrEnum):
+    """The limit that ended a connection in good order: what was asked on it was answered."""
+
+    IDLE = "idle"
+    REQUESTS = "requests"
+    UNREAD_BODY = "unread body"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +152,12 @@ REFUSALS: Final = Metric(
     "Requests or connections that the listener gave up before any site was asked.",
     (Label("listener", LISTENERS), Label("reason", tuple(Refusal))),
 )
+ENDINGS: Final = Metric(
+    "onehop_connections_ended_total",
+    Kind.COUNTER,
+    "Connections that a limit of the listener ended in good order, by that limit.",
+    (Label("listener", LISTENERS), Label("limit", tuple(Ending))),
+)
 FAILURES: Final = Metric(
     "onehop_failures_total",
     Kind.COUNTER,
@@ -182,6 +197,7 @@ COUNTED: Final = (
     READY_HITS,
     CONNECTIONS_OPENED,
     REFUSALS,
+    ENDINGS,
     FAILURES,
     CONNECTIONS,
     DECISIONS_CACHED,
