@@ -57,6 +57,8 @@ SPELLINGS_MAX: Final = 8  # of one host: its name with and without a port is wha
 LOOK_EVERY_S: Final = 0.02
 
 HITS: Final = cell(DECISION_HITS)
+MISSES: Final = cell(DECISION_MISSES)
+CACHED: Final = cell(DECISIONS_CACHED)
 UNKNOWN: Final = cell(UNKNOWN_HITS)
 
 
@@ -157,7 +159,7 @@ class Resolver:
     # -- deciding ------------------------------------------------------------------------------------------------
 
     def _decide(self, host: bytes) -> Resolved | ByRequest | Unknown:
-        self._meter.add(DECISION_MISSES)
+        self._cells[MISSES] += 1
         started_ns = perf_counter_ns()
         hostname = Hostname.parse(host)
         pipeline, damage = None, None
@@ -234,13 +236,14 @@ class Resolver:
         spellings = self._spellings.get(decision.route_keys[0], ())
         if len(spellings) >= SPELLINGS_MAX:
             self._evict_hosts(spellings[:1])
-        self._known[host] = decision
+        known = self._known
+        known[host] = decision
         for route_key in decision.route_keys:
             self._spellings[route_key] = (*self._spellings.get(route_key, ()), host)
         site_no = table_needed(decision)
         if site_no is not None:
             self._hosts_by_table.setdefault(site_no, set()).add(host)
-        self._meter.put(DECISIONS_CACHED, len(self._known))
+        self._cells[CACHED] = len(known)
 
     # -- following the store -------------------------------------------------------------------------------------
 
