@@ -7,8 +7,6 @@ round; on a machine that others share, the processor time of a request is the st
 
 import os
 import re
-import shutil
-import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -22,12 +20,12 @@ from loadtests.peer_servers import KINDS, Peer, peers_running
 from loadtests.report import Measured, bars, conclude, parse_options
 from loadtests.server import serving, temporary_data
 from loadtests.sites import text_of
+from loadtests.wrk import require_wrk, run_wrk
 
 HOST: Final = "site.pages.localhost"
 ONEHOP: Final = "onehop"
 AGAINST: Final = "nginx-cache"
 SERVER_CPU, CLIENT_CPU = 0, 1
-CONNECTIONS: Final = 16
 SECONDS: Final = 1  # of one run: rather many that alternate than few that are long
 ROUNDS: Final = 5
 QUICK_PEERS: Final = frozenset({"nginx-cache", "h2o"})
@@ -127,28 +125,17 @@ def check_alike(peers: Sequence[Peer], work: Work) -> dict[str, str]:
 
 
 def load(peer: Peer, work: Work, scripts: Path, fields: Mapping[str, str]) -> Run:
-    options = [option for name, value in {"Host": HOST, **fields}.items() for option in ("-H", f"{name}: {value}")]
+    script = None
     if work.script:
         script = scripts / "script.lua"
         script.write_text(work.script)
-        options += ["-s", str(script)]
-    url = f"http://127.0.0.1:{peer.port}{work.target}"
     before_s = peer.cpu_s()
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}", *options, url]
-    told = subprocess.run(
-        command, capture_output=True, text=True, check=True, preexec_fn=lambda: os.sched_setaffinity(0, {CLIENT_CPU})
-    ).stdout
+    url = f"http://127.0.0.1:{peer.port}{work.target}"
+    run = run_wrk(url, cpu=CLIENT_CPU, seconds=SECONDS, fields={"Host": HOST, **fields}, script=script)
     cpu_s = peer.cpu_s() - before_s
-    count = re.search(r"(\d+) requests in ([\d.]+)(m?s)", told)
-    if count is None:
-        raise SystemExit(f"wrk said nothing of its requests: {told}")
-    bad = re.search(r"Non-2xx or 3xx responses: (\d+)", told)
-    bad_count = int(bad[1]) if bad is not None else 0
-    if bad_count != (int(count[1]) if work.status >= 400 else 0):
-        raise SystemExit(f"{peer.name}: {bad_count} of {count[1]} answers to {work.name} weren't {work.status}")
-    per_s = re.search(r"Requests/sec: *([\d.]+)", told)
-    assert per_s is not None
-    return Run(float(per_s[1]), int(count[1]), cpu_s)
+    if run.bad_count != (run.requests_count if work.status >= 400 else 0):
+        raise SystemExit(f"{peer.name}: {run.bad_count} of {run.requests_count} to {work.name} weren't {work.status}")
+    return Run(run.requests_per_s, run.requests_count, cpu_s)
 
 
 def measure(
@@ -181,8 +168,7 @@ def label_of(work: Work) -> str:
 
 def main() -> None:
     options = parse_options(__doc__)
-    if shutil.which("wrk") is None:
-        raise SystemExit("this needs wrk, from Debian's package of that name")
+    require_wrk()
     works = [work for work in WORKS if work.quick or not options.quick]
     names = QUICK_PEERS if options.quick else frozenset(kind.name for kind in KINDS)
     rounds = 2 if options.quick else ROUNDS
