@@ -33,12 +33,13 @@ from router.resolve import Resolved, Resolver
 
 METHODS: Final = frozenset({b"GET", b"HEAD"})
 """Others are refused by assets, which is nothing to be fast at."""
-SHARED_BLOCKS_MAX: Final = 1_024
-"""Up to 4 MB of them."""
+SHARED_BLOCKS_MAX: Final = 8_192
+"""Up to 32 MB of them, mostly a fifth of that. Behind a proxy each of the hosts that are asked for has one or more."""
 IF_NONE_MATCH: Final = b"if-none-match"
 NANOSECONDS_PER_S: Final = 1e9
 NO_TURN: Final = -2
 """No resolver's generation, nor UNBOUND: outside of a turn nothing is bound."""
+BlockKey = tuple[bytes, str, str, int, int]
 DECIDED: Final = cell(DECISION_HITS)
 READY: Final = cell(READY_HITS)
 
@@ -62,7 +63,7 @@ class ReadyDoor:
         self._meter = meter
         self._proxies = proxies
         self._now_ns = now_ns
-        self._blocks: LRU[tuple[bytes, str, str, int, int], KnownBlock] = LRU(SHARED_BLOCKS_MAX)
+        self._blocks: LRU[BlockKey, KnownBlock] = LRU(SHARED_BLOCKS_MAX)
         self._began_ns = 0
         self._made_count = 0
         self.generation = NO_TURN
@@ -89,21 +90,27 @@ class ReadyDoor:
             answered.clear()
             self._made_count = 0
 
-    def understand(self, data: bytes, limits: HttpLimits, *, peer: str, scheme: str) -> KnownBlock | None:
-        """What the header block `data` means. None where it is refused, a body follows or may follow, or no Host says
-        whom to ask. Connections share what short blocks mean: many send the same, and some are for one request only."""
-        bytes_max = min(BLOCK_BYTES_MAX, limits.header_bytes_max)
-        if len(data) > bytes_max:
-            return self._examine(data, limits, bytes_max, peer=peer, scheme=scheme)
-        key = (data, peer if self._proxies.networks else "", scheme, bytes_max, limits.header_count_max)
-        known: KnownBlock | None = self._blocks.get(key)
-        if known is None:
-            known = self._examine(data, limits, bytes_max, peer=peer, scheme=scheme)
-            if known is not None:
-                self._blocks[key] = known
+    def recall(self, data: bytes, limits: HttpLimits, *, peer: str, scheme: str) -> KnownBlock | None:
+        """What the short block `data` meant when any connection last sent it: many send the same, and one that asks
+        for many hosts sends each host's in turn."""
+        known: KnownBlock | None = self._blocks.get(self._key(data, limits, peer, scheme))
         return known
 
-    def _examine(self, data: bytes, limits: HttpLimits, bytes_max: int, *, peer: str, scheme: str) -> KnownBlock | None:
+    def understand(self, data: bytes, limits: HttpLimits, *, peer: str, scheme: str) -> KnownBlock | None:
+        """What the short block `data` means, from now on for all connections."""
+        known = self.examine(data, limits, peer=peer, scheme=scheme)
+        if known is not None:
+            self._blocks[self._key(data, limits, peer, scheme)] = known
+        return known
+
+    def _key(self, data: bytes, limits: HttpLimits, peer: str, scheme: str) -> BlockKey:
+        """All that the meaning of a block hangs on beside the code."""
+        peer = peer if self._proxies.networks else ""
+        return data, peer, scheme, limits.header_bytes_max, limits.header_count_max
+
+    def examine(self, data: bytes, limits: HttpLimits, *, peer: str, scheme: str) -> KnownBlock | None:
+        """What the block `data` means, for this request. None where it is refused, a body follows or may follow, or no
+        Host says whom to ask."""
         try:
             block = parse_field_block(data[: -len(EMPTY_LINE)], count_max=limits.header_count_max)
         except Refused:
@@ -111,6 +118,7 @@ class ReadyDoor:
         if block.host is None or block.content_length or block.is_chunked or block.expects_continue:
             return None
         scheme = self._proxies.scheme(peer, scheme, block.fields)
+        bytes_max = min(BLOCK_BYTES_MAX, limits.header_bytes_max)
         return KnownBlock(data, block, host=block.host, scheme=scheme, bytes_max=bytes_max)
 
     def bind(self, known: KnownBlock) -> None:
