@@ -58,7 +58,8 @@ end
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """`revalidates`: with the server's own ETag in If-None-Match. `quick`: also done with --quick."""
+    """`revalidates`: with the server's own ETag in If-None-Match. `coding`: what the answer's content must be in; who
+    doesn't send that is left out. `quick`: also done with --quick."""
 
     name: str
     target: str
@@ -66,6 +67,7 @@ class Work:
     script: str = ""
     status: int = 200
     revalidates: bool = False
+    coding: str = ""
     quick: bool = False
 
 
@@ -73,6 +75,8 @@ WORKS: Final = (
     Work("4 KiB, bare", "/", quick=True),
     Work("4 KiB, browser", "/", BROWSER, quick=True),
     Work("4 KiB, ever-changing", "/", BROWSER, EVER_CHANGING, quick=True),
+    Work("4 KiB, br", "/", {"Accept-Encoding": "br"}, coding="br"),
+    Work("4 KiB, gzip", "/", {"Accept-Encoding": "gzip"}, coding="gzip"),
     Work("304", "/", status=304, revalidates=True, quick=True),
     Work("404", "/nothing/here", status=404),
     Work("redirect", "/old", status=301),
@@ -105,8 +109,18 @@ def make_folder(site: Path) -> None:
     (site / "_redirects").write_text("/old /new 301\n")
 
 
+def write_compressed(site: Path, onehop: Peer) -> None:
+    """Onehop's own forms of the page beside it, so that all send the same bytes."""
+    for suffix, coding in ((".br", "br"), (".gz", "gzip")):
+        connection = HTTPConnection("127.0.0.1", onehop.port, timeout=30)
+        connection.request("GET", "/", headers={"Host": HOST, "Accept-Encoding": coding})
+        (site / f"index.html{suffix}").write_bytes(connection.getresponse().read())
+        connection.close()
+
+
 def check_alike(peers: Sequence[Peer], work: Work) -> dict[str, str]:
-    """The ETag of each, once all were seen to give the same status and, with a 200, the same bytes."""
+    """The ETag of each that can do the work, once all of them were seen to give the same status and, with a 200, the
+    same bytes; these are held against the first's."""
     etags, bodies = {}, set()
     for peer in peers:
         connection = HTTPConnection("127.0.0.1", peer.port, timeout=30)
@@ -114,6 +128,8 @@ def check_alike(peers: Sequence[Peer], work: Work) -> dict[str, str]:
         answer = connection.getresponse()
         body = answer.read()
         connection.close()
+        if work.coding and (answer.headers.get("Content-Encoding") != work.coding or len(bodies - {body})):
+            continue
         etags[peer.name] = answer.headers.get("ETag", "")
         if not work.revalidates and answer.status != work.status:
             raise SystemExit(f"{peer.name} answers {answer.status} to {work.target}, not {work.status}")
@@ -142,17 +158,21 @@ def measure(
     peers: Sequence[Peer], works: Sequence[Work], rounds: int, scripts: Path
 ) -> dict[str, dict[str, list[Run]]]:
     """By work and server, a run a round."""
-    runs: dict[str, dict[str, list[Run]]] = {work.name: {peer.name: [] for peer in peers} for work in works}
+    runs: dict[str, dict[str, list[Run]]] = {}
     fields = {}
     for work in works:
         etags = check_alike(peers, work)
+        runs[work.name] = {name: [] for name in etags}
         for peer in peers:
+            if peer.name not in etags:
+                continue
             condition = {"If-None-Match": etags[peer.name]} if work.revalidates else {}
             fields[work.name, peer.name] = {**work.fields, **condition}
     for turn in range(rounds):
         for work in works:
             for peer in peers if turn % 2 == 0 else reversed(peers):
-                runs[work.name][peer.name].append(load(peer, work, scripts, fields[work.name, peer.name]))
+                if peer.name in runs[work.name]:
+                    runs[work.name][peer.name].append(load(peer, work, scripts, fields[work.name, peer.name]))
     return runs
 
 
@@ -184,6 +204,7 @@ def main() -> None:
         peers += running.enter_context(peers_running(site, made, names))
         os.sched_setaffinity(0, own_cpus)
         server.onehop("deploy", str(site), "--project", "site", "--branch", "main", "--json")
+        write_compressed(site, peers[0])
         runs = measure(peers, works, rounds, made)
         memory = {peer.name: round(peer.own_memory_bytes() / 2**20, 1) for peer in peers}
     tell(options, works, [peer.name for peer in peers[1:]], runs, memory)
@@ -197,12 +218,16 @@ def tell(
     memory: Mapping[str, float],
 ) -> None:
     figures = {
-        f"{work.name}, vs {other}": Measured(ratios(runs[work.name], other), "×") for work in works for other in others
+        f"{work.name}, vs {other}": Measured(ratios(runs[work.name], other), "×")
+        for work in works
+        for other in others
+        if other in runs[work.name]
     }
     cheaper = {
         f"{work.name}, vs {other}": round(cpu_us(runs[work.name][other]) / cpu_us(runs[work.name][ONEHOP]), 3)
         for work in works
         for other in others
+        if other in runs[work.name]
     }
     per_server = {
         work.name: {
@@ -215,7 +240,8 @@ def tell(
         for work in works
     }
     missing = sorted({kind.name for kind in KINDS} - set(others)) if not options.quick else []
-    parts = [f"{work.name} {figures[f'{work.name}, vs {AGAINST}'].median:.2f} ×" for work in works if AGAINST in others]
+    compared = [work for work in works if AGAINST in runs[work.name]]
+    parts = [f"{work.name} {figures[f'{work.name}, vs {AGAINST}'].median:.2f} ×" for work in compared]
     conclude(
         "peers",
         options,
@@ -225,8 +251,8 @@ def tell(
         draw=lambda path: bars(
             path,
             "Requests per second of a core, Onehop over nginx with open_file_cache",
-            [label_of(work) for work in works],
-            [figures[f"{work.name}, vs {AGAINST}"] for work in works],
+            [label_of(work) for work in compared],
+            [figures[f"{work.name}, vs {AGAINST}"] for work in compared],
             goal=1.0,
         ),
     )
