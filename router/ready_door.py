@@ -17,6 +17,7 @@ from typing import Final
 from lru import LRU
 
 from asset_server.conditional import is_unmodified
+from asset_server.message import Response
 from router.edge import Edge, EdgeRequest, found_by
 from router.forwarded import TrustedProxies
 from router.http1.answer_head import AnswerInvalid
@@ -185,17 +186,21 @@ class ReadyDoor:
                 is_any_query = response.status in QUERY_IGNORED or response.status == HTTPStatus.NOT_MODIFIED
                 asked = line_without_query(method, path) if is_any_query else line
                 if self._answers.wants(known.terms, asked):
-                    self._keep(known.terms, asked, request, known.route)
+                    self._keep(known.terms, asked, request, known.route, None if known.conditions else response)
             answer = ReadyAnswer(response, is_head=method == b"HEAD")
         except AnswerInvalid:
             return None
         self._made_count += 1
         return answer
 
-    def _keep(self, terms: bytes, line: bytes, request: EdgeRequest, route: Resolved) -> None:
-        """For the next who asks. Raises AnswerInvalid."""
+    def _keep(
+        self, terms: bytes, line: bytes, request: EdgeRequest, route: Resolved, response: Response | None
+    ) -> None:
+        """For the next who asks. `response` is the answer to the request without a condition, where it had none.
+        Raises AnswerInvalid."""
         headers = [field for field in request.headers if field[0] != IF_NONE_MATCH]
-        response = self._edge.answer_plainly(route, replace(request, headers=headers))
+        if response is None:
+            response = self._edge.answer_plainly(route, replace(request, headers=headers))
         if response is None or not response.lasts:
             return
         is_head, unmodified = request.method == "HEAD", None
