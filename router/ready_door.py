@@ -132,7 +132,8 @@ class ReadyDoor:
             known.series = self._meter.series(found_by(decision))
             if known.choices is not None:
                 known.terms = ready_terms(known, decision, known.choices)
-                known.find = self._answers.view(known.terms).get
+                known.shared_terms = shared_terms(decision, known.choices)
+                known.find = self._answers.view(known.shared_terms).get
 
     def answer(self, known: KnownBlock, line: bytes, *, target_bytes_max: int) -> ReadyAnswer | None:
         """The answer to a request with a block that is bound, dated and with its conditions heeded. None: it isn't for
@@ -164,11 +165,12 @@ class ReadyDoor:
         if method not in METHODS or minor_version != b"1":
             return None
         if known.terms is not None:
-            view = self._answers.view(known.terms)
-            known.find = view.get
-            ready = view.get(line) or view.get(line_without_query(method, path))
-            if ready is not None and (query is None or ready.ignores_query):
-                return ready
+            for terms in (known.terms, known.shared_terms):
+                view = self._answers.view(terms)
+                known.find = view.get
+                ready = view.get(line) or view.get(line_without_query(method, path))
+                if ready is not None and (query is None or ready.ignores_query):
+                    return ready
         request = EdgeRequest(
             method=method.decode("ascii"),
             target=path + b"?" + query if query else path,
@@ -185,8 +187,9 @@ class ReadyDoor:
             if known.terms is not None and response.lasts:
                 is_any_query = response.status in QUERY_IGNORED or response.status == HTTPStatus.NOT_MODIFIED
                 asked = line_without_query(method, path) if is_any_query else line
-                if self._answers.wants(known.terms, asked):
-                    self._keep(known.terms, asked, request, known.route, None if known.conditions else response)
+                terms = known.shared_terms if response.is_for_any_host else known.terms
+                if self._answers.wants(terms, asked):
+                    self._keep(terms, asked, request, known.route, None if known.conditions else response)
             answer = ReadyAnswer(response, is_head=method == b"HEAD")
         except AnswerInvalid:
             return None
@@ -234,6 +237,12 @@ def ready_terms(known: KnownBlock, route: Resolved, choices: bytes) -> bytes:
     """All that a ready answer depends on beside the request's line, so written that no two mean the same bytes: a
     scheme and a host have no NUL, the choices have one length."""
     return b"\0".join((known.scheme.encode("ascii"), known.host.lower(), route.pipeline.encode(), choices))
+
+
+def shared_terms(route: Resolved, choices: bytes) -> bytes:
+    """Of answers that are for any host of a pipeline: a deployment's own, its branch's, a site's. In place of a scheme
+    is nothing, so that no host's own terms are the same."""
+    return b"\0".join((b"", route.pipeline.encode(), choices))
 
 
 def line_without_query(method: bytes, path: bytes) -> bytes:
