@@ -16,7 +16,7 @@ from asset_server.asset_keys import asset_key
 from asset_server.blobs import BlobStore, Upload
 from asset_server.manifest import encode_manifest
 from control_plane.activation import put_manifest
-from loadtests.peer_servers import FIELDS, Kind, Peer, peer_running
+from loadtests.peer_servers import Kind, Peer, nginx_with, peer_running
 from loadtests.peers import CLIENT_CPU, SERVER_CPU, Run, cpu_us
 from loadtests.report import Goal, Measured, bars, conclude, parse_options
 from loadtests.resolving import own_hosts
@@ -40,6 +40,12 @@ TARGETS: Final = ("/", "/about.html", "/app.js", "/style.css")
 SCOPE: Final = "loadtest"
 LISTED_REQUESTS: Final = 400_000
 GOAL: Final = 1.5
+HASH_TABLES: Final = """
+  server_names_hash_max_size 524288;
+  server_names_hash_bucket_size 256;
+  map_hash_max_size 524288;
+  map_hash_bucket_size 256;
+"""
 TYPES: Final = {"html": "text/html", "js": "text/javascript", "css": "text/css"}
 
 
@@ -77,35 +83,9 @@ def point_routes(data: Path, hosts: list[str], folders: list[Path]) -> None:
                 put_route(transaction, it.keys, Hostname.parse(host.encode("ascii")), pipeline)
 
 
-def nginx_config(scratch: Path, servers: str) -> str:
-    fields = "\n".join(f'  add_header {name} "{value}" always;' for name, value in FIELDS.items())
-    folders = "\n".join(f"  {kind}_temp_path {scratch}/{kind};" for kind in ("proxy", "fastcgi", "uwsgi", "scgi"))
-    return f"""
-worker_processes 1;
-daemon off;
-user root;
-pid {scratch}/nginx.pid;
-error_log stderr crit;
-events {{ worker_connections 4096; }}
-http {{
-  access_log off;
-  include /etc/nginx/mime.types;
-  client_body_temp_path {scratch}/body;
-{folders}
-  sendfile on;
-  tcp_nopush on;
-  keepalive_requests 10000000;
-  open_file_cache max=10000 inactive=60s;
-  open_file_cache_valid 60s;
-  server_names_hash_max_size 524288;
-  server_names_hash_bucket_size 256;
-  map_hash_max_size 524288;
-  map_hash_bucket_size 256;
-  index index.html;
-{fields}
-{servers}
-}}
-"""
+def with_tables(servers: str, scratch: Path) -> str:
+    """With room in nginx's hash tables for as many names."""
+    return nginx_with(HASH_TABLES + servers, scratch, caches_files=True)
 
 
 def kinds_of(hosts: list[str], folders: list[Path]) -> list[Kind]:
@@ -113,18 +93,12 @@ def kinds_of(hosts: list[str], folders: list[Path]) -> list[Kind]:
 
     def with_map(_: Path, scratch: Path, port: int) -> str:
         lines = "\n".join(f"    {host} {root};" for host, root in roots)
-        return nginx_config(
-            scratch,
-            f"  map $host $site_root {{\n{lines}\n  }}\n  server {{ listen 127.0.0.1:{port}; root $site_root; }}",
-        )
+        server = f"  server {{ listen 127.0.0.1:{port}; root $site_root; }}"
+        return with_tables(f"  map $host $site_root {{\n{lines}\n  }}\n{server}", scratch)
 
     def with_blocks(_: Path, scratch: Path, port: int) -> str:
-        return nginx_config(
-            scratch,
-            "\n".join(
-                f"  server {{ listen 127.0.0.1:{port}; server_name {host}; root {root}; }}" for host, root in roots
-            ),
-        )
+        blocks = [f"  server {{ listen 127.0.0.1:{port}; server_name {host}; root {root}; }}" for host, root in roots]
+        return with_tables("\n".join(blocks), scratch)
 
     return [
         Kind(name, "nginx", config, lambda path: ["nginx", "-c", str(path)], {})

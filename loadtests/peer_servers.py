@@ -67,7 +67,19 @@ def own_memory_of(pid: int) -> int:
 
 
 def nginx_config(site: Path, scratch: Path, port: int, *, caches_files: bool) -> str:
-    fields = "\n".join(f'    add_header {name} "{value}" always;' for name, value in FIELDS.items())
+    server = f"""
+  server {{
+    listen 127.0.0.1:{port};
+    root {site};
+    error_page 404 /404.html;
+    location = /old {{ return 301 /new; }}
+  }}"""
+    return nginx_with(server, scratch, caches_files=caches_files)
+
+
+def nginx_with(servers: str, scratch: Path, *, caches_files: bool) -> str:
+    """`servers` are the blocks of what it serves, and what they need beside them."""
+    fields = "\n".join(f'  add_header {name} "{value}" always;' for name, value in FIELDS.items())
     cache = "open_file_cache max=10000 inactive=60s; open_file_cache_valid 60s;" if caches_files else ""
     folders = "\n".join(f"  {kind}_temp_path {scratch}/{kind};" for kind in ("proxy", "fastcgi", "uwsgi", "scgi"))
     return f"""
@@ -86,15 +98,10 @@ http {{
   tcp_nopush on;
   gzip_static on;
   keepalive_requests 10000000;
+  index index.html;
   {cache}
-  server {{
-    listen 127.0.0.1:{port};
-    root {site};
-    index index.html;
-    error_page 404 /404.html;
 {fields}
-    location = /old {{ return 301 /new; }}
-  }}
+{servers}
 }}
 """
 
