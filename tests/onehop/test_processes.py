@@ -39,9 +39,9 @@ PROGRAM = textwrap.dedent("""
 
     roles = {"serve": serve, "refuse": refuse, "ignore": ignore}
     names = sys.argv[2].split(",")
-    supervisor = Supervisor(
-        [Role(f"{name} {n}", roles[name]) for n, name in enumerate(names)],
-        drain_s=0.2, on_ready=lambda: say("all ready"))
+    supervisor = Supervisor(drain_s=0.2, on_ready=lambda: say("all ready"))
+    for n, name in enumerate(names):
+        supervisor.start(Role(f"{name} {n}", roles[name]))
     sys.exit(supervisor.run())
 """)
 
