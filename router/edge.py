@@ -176,7 +176,7 @@ class Edge:
 
     def _serve(self, route: Resolved | Unknown, request: EdgeRequest, target: Target) -> Response | FunctionFirst:
         if isinstance(route, Unknown):
-            return error_pages.unknown_host(route.hostname.name)
+            return error_pages.unknown_host(route)
         if route.target is not None:
             target = parse_target(route.target)
         pipeline = route.pipeline

@@ -36,6 +36,24 @@ def test_an_unknown_host_is_a_404_that_says_how_to_claim_it(site: BuiltEdge) -> 
     assert b"nobody.pages.test" in bytes(answer.body)
 
 
+@pytest.mark.parametrize("host", ["nobody.pages.test", "2b469e16.nobody.pages.test"])
+def test_a_host_below_the_pages_domain_is_claimed_by_a_deploy_alone(site: BuiltEdge, host: str) -> None:
+    page = bytes(site.get(host).body)
+    assert b"onehop deploy DIR --project nobody" in page
+    assert b"domain add" not in page
+
+
+def test_any_other_host_is_claimed_as_a_custom_domain(site: BuiltEdge) -> None:
+    assert b"onehop site domain add NAME nobody.example" in bytes(site.get("nobody.example").body)
+
+
+@pytest.mark.parametrize("host", ["pages.test", "a.b.c.pages.test"])
+def test_a_host_that_nobody_can_have_is_not_to_be_claimed(site: BuiltEdge, host: str) -> None:
+    answer = site.get(host)
+    assert answer.status == 404
+    assert b"onehop " not in bytes(answer.body)
+
+
 def test_a_host_becomes_known_with_its_deploy_and_unknown_with_its_deletion(site: BuiltEdge) -> None:
     assert site.get("late.pages.test").status == 404
     site.publish("late.pages.test", {"/index.html": b"here"})
