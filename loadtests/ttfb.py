@@ -46,9 +46,11 @@ PUBLISHED: Final = {
 TABLE_HEAD: Final = f"""# Time to the first byte, by arm
 
 `loadtests.ttfb` wrote this. p50, p90, p99 and CPU a request: one connection. Requests/s, and the shares that the worker
-and the load took of their processor: {LOADED_USERS} connections. Where the load's share is well below the worker's,
-the worker was what limited. The worker's own p50 runs from a request's last header byte to its answer, by its metrics,
-which also prove that each request was answered by the arm it is listed under.
+and the load took of their processor: {LOADED_USERS} connections. A share near 100 % is a side that limited. Where both
+are below, neither did: {LOADED_USERS} connections were waiting for each other's answers, or other programs had the
+processors. The load's share says how much faster it could have asked: where it is far below the worker's, the load
+wasn't the bottleneck, and ratios of p50 are the arms'. The worker's own p50 runs from a request's last header byte to
+its answer, by its metrics, which also prove that each request was answered by the arm it is listed under.
 
 Published of the change that this repeats: {PUBLISHED["parse_ms_at_10000"]} ms to parse and
 {PUBLISHED["match_ms_at_10000"]} ms to match a table of 10,000 deployments; TTFB overall, with the network, from
