@@ -6,11 +6,16 @@ the API's list of sites have both been answered, one after the other. Goals: sta
 worker, at most 80 bytes of key and value a route, seeding at least 50,000 a second.
 """
 
+import sys
+from pathlib import Path
+
+if not __package__:  # run by its path, where `python -m loadtests.scale` has the folder above
+    sys.path[0] = str(Path(__file__).parents[1])
+
 import http.client
 import subprocess
 import time
 from itertools import islice
-from pathlib import Path
 from typing import Final
 
 from loadtests.report import Goal, Measured, bars, conclude, parse_options

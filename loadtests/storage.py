@@ -15,12 +15,17 @@ as much as that (79 packed, 114 as they grow). But before, we keep 306 and not 1
 that it names 175. What else lay in theirs wasn't published, and we don't put it there to look better.
 """
 
+import sys
+from pathlib import Path
+
+if not __package__:  # run by its path, where `python -m loadtests.storage` has the folder above
+    sys.path[0] = str(Path(__file__).parents[1])
+
 import random
 import tempfile
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from itertools import accumulate
-from pathlib import Path
 from typing import Final
 
 import lmdb

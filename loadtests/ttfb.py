@@ -11,14 +11,18 @@ in line; throughput with several. Shares of a processor say which side was the b
 Goals (p50, hashed against legacy): at least 10 × at 10,000 deployments and 50 × at 50,000.
 """
 
+import sys
+from pathlib import Path
+
+if not __package__:  # run by its path, where `python -m loadtests.ttfb` has the folder above
+    sys.path[0] = str(Path(__file__).parents[1])
+
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import mean, median
 from typing import Any, Final
 
