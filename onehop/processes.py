@@ -92,9 +92,12 @@ class Supervisor:
         sys.stdout.flush()
         sys.stderr.flush()
         parent = os.getpid()
+        # Held back until the child has its own way with them: before, our handler would take one, and it would be lost.
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         child.pid = os.fork()
         if child.pid == 0:
             become_child(child.role, parent, lambda: os.write(self._ready_write, bytes([index])))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         child.started_s, child.restart_at_s = time.monotonic(), None
 
     def _note_ready(self, indexes: bytes) -> None:
@@ -161,6 +164,7 @@ def become_child(role: Role, parent: int, ready: Callable[[], object]) -> None:
         signal.set_wakeup_fd(-1)
         for number in (*STOP_SIGNALS, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         die_with_parent(parent)
         role.run(ready)
         code = 0
