@@ -18,8 +18,8 @@ from loadtests.report import Goal, Measured, bars, conclude, parse_options
 
 ROUNDS: Final = 5
 ROUNDS_QUICK: Final = 3
-QUICK: Final = ("--sequential", "60", "--concurrent", "10", "--instances", "150")
-FULL: Final = ("--sequential", "200", "--concurrent", "30", "--instances", "400")
+QUICK: Final = ("--sequential", "200", "--concurrent", "10", "--instances", "150")
+FULL: Final = ("--sequential", "600", "--concurrent", "30", "--instances", "400")
 SLEEPERS: Final = {"ours": 10_000, "dbos": 1_000}  # DBOS with 10,000 would take minutes to fall asleep
 SLEEP_S: Final = 25
 CHILD_S_MAX: Final = 300
