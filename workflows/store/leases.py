@@ -71,6 +71,7 @@ def _recover_one(transaction: Transaction, head: Head, recoveries_max: int) -> N
         "UPDATE instances SET recoveries=recoveries+1, pending_cmd=NULL WHERE seq=? RETURNING recoveries", (head.seq,)
     )
     assert row is not None
+    transaction.count(head.workflow_id, LogEvent.RECOVERED)
     if row[0] > recoveries_max:
         why = Failure("RecoveryLimitExceeded", f"its worker died {row[0]} times while it ran, limit {recoveries_max}")
         end(transaction, head.workflow_id, head.seq, Status.ERRORED, failure=why)
