@@ -7,6 +7,7 @@ CORS: a browser can hold no authority here, whatever page it shows; but below /d
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Final
 
 from starlette.applications import Starlette
@@ -129,7 +130,7 @@ def create_app(plane: ControlPlane, workflows: LateWorkflows | None = None) -> S
     app = Starlette(
         routes=[
             Route("/healthz", for_anyone(plane, tell_health), methods=["GET"]),
-            Route("/metrics", for_anyone(plane, tell_metrics), methods=["GET"]),
+            Route("/metrics", for_anyone(plane, partial(tell_metrics, workflows)), methods=["GET"]),
             Route(function_events.TAILS_PATH + "{tail}", function_events.TailSocket(plane)),
             *pages.routes(below="/client/v4"),
             *own.routes(below="/onehop/v1"),

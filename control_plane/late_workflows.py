@@ -14,8 +14,11 @@ from starlette.routing import BaseRoute, Match, NoMatchFound, Router
 from starlette.types import Receive, Scope, Send
 
 from control_plane.plane import ControlPlane
+from router.event_log import event_log
 
 if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
     from workflows.rest.app import WorkflowsApi
 
 PATHS: Final = re.compile(
@@ -24,14 +27,17 @@ PATHS: Final = re.compile(
 
 
 class LateWorkflows(BaseRoute):
-    """One route that stands for all of theirs. `make_api` is called once, at most."""
+    """One route that stands for all of theirs. `make_api` is called once, at most; `has_store` tells whether anybody
+    ever had a workflow."""
 
-    def __init__(self, plane: ControlPlane, make_api: "Callable[[], WorkflowsApi]") -> None:
+    def __init__(
+        self, plane: ControlPlane, make_api: "Callable[[], WorkflowsApi]", has_store: Callable[[], bool]
+    ) -> None:
         self._plane = plane
         self._make_api = make_api
+        self._has_store = has_store
         self._loading = asyncio.Lock()
-        self._api: WorkflowsApi | None = None
-        self._router: Router | None = None
+        self._parts: tuple[Router, WorkflowsApi] | None = None
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         is_ours = scope["type"] == "http" and PATHS.fullmatch(scope["path"]) is not None
@@ -41,24 +47,40 @@ class LateWorkflows(BaseRoute):
         raise NoMatchFound(name, path_params)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._router is None:
-            async with self._loading:
-                if self._router is None:
-                    self._router = await asyncio.to_thread(self._load)
-        await self._router(scope, receive, send)
+        router, _ = await self._loaded()
+        await router(scope, receive, send)
 
-    def _load(self) -> Router:
+    async def metric_families(self) -> "list[Metric]":
+        """None where there is no store, or none that can be read: the rest of a scrape is worth telling."""
+        if not self._has_store():
+            return []
+        _, api = await self._loaded()
+        from workflows.errors import StoreError
+
+        try:
+            return await api.metric_families()
+        except StoreError as refused:
+            event_log().error("workflows.metrics_unreadable", code=refused.code)
+            return []
+
+    async def _loaded(self) -> "tuple[Router, WorkflowsApi]":
+        async with self._loading:
+            if self._parts is None:
+                self._parts = await asyncio.to_thread(self._load)
+        return self._parts
+
+    def _load(self) -> "tuple[Router, WorkflowsApi]":
         from control_plane.dashboard import create_dashboard
         from control_plane.workflow_routes import workflow_routes
 
-        self._api = self._make_api()
-        routes = [*workflow_routes(self._plane, self._api), *create_dashboard(self._plane, self._api).routes()]
-        return Router(routes, redirect_slashes=False)
+        api = self._make_api()
+        routes = [*workflow_routes(self._plane, api), *create_dashboard(self._plane, api).routes()]
+        return Router(routes, redirect_slashes=False), api
 
     def end_streams(self) -> None:
-        if self._api is not None:
-            self._api.end_streams()
+        if self._parts is not None:
+            self._parts[1].end_streams()
 
     async def close(self) -> None:
-        if self._api is not None:
-            await self._api.close()
+        if self._parts is not None:
+            await self._parts[1].close()

@@ -31,10 +31,10 @@ class Told(Collector):
         return iter(self._families)
 
 
-def render(gauges: Gauges, *, now: int, busy_count: int, accept: str) -> tuple[bytes, str]:
+def render(told: Iterable[Metric], accept: str) -> tuple[bytes, str]:
     """The text and its content type, in the format that the Accept header's value asks for."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(Told(families(gauges, now=now, busy_count=busy_count)))
+    registry.register(Told(told))
     encode, content_type = choose_encoder(accept)
     return encode(registry), content_type
 

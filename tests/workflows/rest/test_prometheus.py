@@ -3,7 +3,7 @@
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.workflows.rest.client import Api
-from workflows.rest.prometheus import render
+from workflows.rest.prometheus import families, render
 from workflows.states import LogEvent, Status
 from workflows.store.bounds import UNBOUNDED_MS
 from workflows.store.reads import Gauges
@@ -34,7 +34,7 @@ def samples(text: str) -> dict[tuple[str, str], float]:
 
 
 def test_each_family_tells_what_the_store_holds() -> None:
-    text, content_type = render(GAUGES, now=4_000, busy_count=2, accept="")
+    text, content_type = render(families(GAUGES, now=4_000, busy_count=2), accept="")
     assert content_type.startswith("text/plain")
     told = samples(text.decode())
     assert told["wf_instances", "waiting"] == 2
