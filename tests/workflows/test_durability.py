@@ -13,6 +13,8 @@ from typing import Any
 
 from tests.workflows.flows import flow, step_of
 from workflows import Workflow, WorkflowEvent
+from workflows.store.checkpoints import restart_log
+from workflows.store.connection import open_connection
 from workflows.store.transaction import Transaction
 from workflows.store.writer import Writer
 from workflows.testing import TestEngine, open_test_engine
@@ -134,3 +136,25 @@ async def test_an_event_id_that_a_power_cut_took_back_is_not_given_again(tmp_pat
         later = [event.id for event in engine.reads.feed(instance.seq, after=kept + 1)]  # a row may stand for two
     assert later
     assert min(later) > told[0] > kept
+
+
+def test_the_log_begins_anew_and_a_reader_that_stays_only_puts_that_off(tmp_path: Path) -> None:
+    path = tmp_path / "workflows.db"
+    connection, reader = open_connection(path), open_connection(path)
+
+    def log_bytes_after(commits: int) -> int:
+        for _ in range(commits):
+            connection.execute("UPDATE counters SET log_id = log_id + 1")
+        return path.with_name(f"{path.name}-wal").stat().st_size
+
+    before = log_bytes_after(50)
+    reader.execute("BEGIN")
+    reader.execute("SELECT log_id FROM counters").fetchone()
+    restart_log(connection)
+    held = log_bytes_after(10)
+    assert held > before
+    reader.execute("COMMIT")
+    restart_log(connection)
+    assert log_bytes_after(40) == held
+    connection.close()
+    reader.close()

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from workflows.errors import StoreError
-from workflows.store.checkpoints import Checkpointer
+from workflows.store.checkpoints import Checkpointer, restart_log
 from workflows.store.connection import FULL, NORMAL, open_connection, store_error
 from workflows.store.transaction import Transaction
 
@@ -73,7 +73,8 @@ class Writer:
         self._damage: StoreError | None = None
         self._thread = threading.Thread(target=self._run, name="workflows-writer", daemon=True)
         self._thread.start()
-        self._checkpointer = Checkpointer(path, lambda: self.commits_count)
+        self._is_log_moved = False
+        self._checkpointer = Checkpointer(path, lambda: self.commits_count, self._note_moved)
 
     @property
     def pending_count(self) -> int:
@@ -116,6 +117,11 @@ class Writer:
         self._checkpointer.close()
         self._thread.join()
 
+    def _note_moved(self) -> None:
+        """In the checkpointer's thread."""
+        self._is_log_moved = True
+        self._groups.put([])
+
     # ---- in the thread
 
     def _run(self) -> None:
@@ -126,6 +132,9 @@ class Writer:
             if group:
                 told = self._commit(group)
                 self._tell(told)
+            if self._is_log_moved:
+                self._is_log_moved = False
+                restart_log(self._connection)
             if self._is_closing and self._groups.empty():
                 break
         self._connection.close()
