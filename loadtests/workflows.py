@@ -90,7 +90,8 @@ def measure_crowds() -> tuple[dict[str, Any], dict[str, Goal], str]:
     told = (
         f"beside 1,000,000 ended instances {ended['ratio']['in_one']:.2f} × the steps in one instance and "
         f"{ended['ratio']['over_100']:.2f} × over 100; of 100,000 sleepers 500 wake a second, "
-        f"p99 {late_ms:.0f} ms late, {peak_mib:.0f} MiB, and after a SIGKILL a step is done {start_s:.2f} s after the start"
+        f"p99 {late_ms:.0f} ms late, {peak_mib:.0f} MiB, and after a SIGKILL "
+        f"a step is done {start_s:.2f} s after the start"
     )
     return {"ended": ended, "asleep": asleep}, goals, told
 
