@@ -7,6 +7,7 @@ CORS: a browser can hold no authority here, whatever page it shows; but below /d
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Final
 
 from starlette.applications import Starlette
@@ -52,7 +53,7 @@ def create_app(plane: ControlPlane, workflows: LateWorkflows | None = None) -> S
     app = Starlette(
         routes=[
             Route("/healthz", for_anyone(plane, tell_health), methods=["GET"]),
-            Route("/metrics", for_anyone(plane, tell_metrics), methods=["GET"]),
+            Route("/metrics", for_anyone(plane, partial(tell_metrics, workflows)), methods=["GET"]),
             *pages.routes(below=PAGES_API),
             *pages.routes(below=""),
             *([workflows.route()] if workflows is not None else ()),
