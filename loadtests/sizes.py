@@ -8,6 +8,12 @@ Goals: warm throughput and p99 within 10 % of the smallest size's, cold within 2
 look-ups at most 8 µs (0.5 µs cached), 150 MiB a worker.
 """
 
+import sys
+from pathlib import Path
+
+if not __package__:  # run by its path, where `python -m loadtests.sizes` has the folder above
+    sys.path[0] = str(Path(__file__).parents[1])
+
 import argparse
 import http.client
 import tempfile
@@ -15,7 +21,6 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import median
 from typing import Final
 

@@ -5,6 +5,12 @@ for one request or left half way, refusals, and a deploy every few seconds. Memo
 the last third against the one before, when every cache has long been full. Bounded by --seconds.
 """
 
+import sys
+from pathlib import Path
+
+if not __package__:  # run by its path, where `python -m loadtests.soak` has the folder above
+    sys.path[0] = str(Path(__file__).parents[1])
+
 import http.client
 import socket
 import tempfile
@@ -12,7 +18,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from pathlib import Path
 from random import Random
 from statistics import median
 from typing import Final

@@ -64,7 +64,7 @@ def opened_control_plane(config: Config, folder: DataFolder, *, edge_port: int) 
         with plane:
             with store.write() as transaction:
                 plane.tokens.ensure_admin(transaction, folder.admin_token)
-            workflows = LateWorkflows(plane, lambda: make_workflows_api(folder))
+            workflows = LateWorkflows(plane, lambda: make_workflows_api(folder), folder.workflow_store.exists)
             yield ControlPlaneApp(create_app(plane, workflows), workflows.end_streams)
 
 

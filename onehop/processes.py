@@ -13,8 +13,8 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from router.event_log import event_log
@@ -48,38 +48,37 @@ class Child:
     restart_at_s: float | None = None
 
 
-@dataclass(slots=True)
 class Supervisor:
-    """Runs every role in a process of its own until told to stop. `on_ready` is called once, when all serve."""
+    """Runs every role that it is given in a process of its own, until told to stop. From the first on, the process's
+    signals are its own; one that comes before `run` isn't lost. `on_ready` is called once, when all serve."""
 
-    roles: Sequence[Role]
-    drain_s: float
-    on_ready: Callable[[], None]
-    children: list[Child] = field(default_factory=list)
-    _ready: set[str] = field(default_factory=set)
-    _announced: bool = False
-    _wake_read: int = -1
-
-    def run(self) -> int:
-        """Returns the exit code of the whole: 0 after an orderly stop, 1 when a role could not start."""
-        ready_read, ready_write = os.pipe()
+    def __init__(self, *, drain_s: float, on_ready: Callable[[], None]) -> None:
+        self.children: list[Child] = []
+        self._drain_s = drain_s
+        self._on_ready = on_ready
+        self._ready: set[int] = set()
+        self._announced = False
+        self._ready_read, self._ready_write = os.pipe()
         self._wake_read, wake_write = os.pipe()
         os.set_blocking(wake_write, False)
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         for number in (*STOP_SIGNALS, signal.SIGCHLD):
             signal.signal(number, lambda _number, _frame: None)  # the wake-up pipe tells which
-        gc.freeze()  # no child's collector walks, and thereby copies, what they all share
-        for index, role in enumerate(self.roles):
-            self.children.append(Child(role))
-            self._start(index, ready_write)
+
+    def start(self, role: Role) -> None:
+        self.children.append(Child(role))
+        self._start(len(self.children) - 1)
+
+    def run(self) -> int:
+        """Returns the exit code of the whole: 0 after an orderly stop, 1 when a role could not start."""
         while True:
-            readable, _, _ = select.select([ready_read, self._wake_read], [], [], self._wait_s())
+            readable, _, _ = select.select([self._ready_read, self._wake_read], [], [], self._wait_s())
             signals = os.read(self._wake_read, 4096) if self._wake_read in readable else b""
-            if ready_read in readable:
-                self._note_ready(os.read(ready_read, 4096))
+            if self._ready_read in readable:
+                self._note_ready(os.read(self._ready_read, 4096))
             if any(number in signals for number in STOP_SIGNALS):
                 return self._stop()
-            if not self._replace_the_dead(ready_write):
+            if not self._replace_the_dead():
                 self._stop()
                 return 1
 
@@ -87,23 +86,27 @@ class Supervisor:
         due = [child.restart_at_s for child in self.children if child.restart_at_s is not None]
         return max(0.0, min(due) - time.monotonic()) if due else None
 
-    def _start(self, index: int, ready_write: int) -> None:
+    def _start(self, index: int) -> None:
         child = self.children[index]
+        gc.freeze()  # no child's collector walks, and thereby copies, what they all share
         sys.stdout.flush()
         sys.stderr.flush()
         parent = os.getpid()
+        # Held back until the child has its own way with them: before, our handler would take one, and it would be lost.
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         child.pid = os.fork()
         if child.pid == 0:
-            become_child(child.role, parent, lambda: os.write(ready_write, bytes([index])))
+            become_child(child.role, parent, lambda: os.write(self._ready_write, bytes([index])))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         child.started_s, child.restart_at_s = time.monotonic(), None
 
     def _note_ready(self, indexes: bytes) -> None:
-        self._ready.update(self.children[index].role.name for index in indexes)
-        if not self._announced and len(self._ready) == len(self.roles):
+        self._ready.update(indexes)
+        if not self._announced and len(self._ready) == len(self.children):
             self._announced = True
-            self.on_ready()
+            self._on_ready()
 
-    def _replace_the_dead(self, ready_write: int) -> bool:
+    def _replace_the_dead(self) -> bool:
         """False when a child ended before everything served once: a start that fails must not look like one that
         takes long."""
         now_s = time.monotonic()
@@ -121,21 +124,21 @@ class Supervisor:
             event_log().warning("process.died", role=child.role.name, pid=pid, exit_code=code, restart_in_s=delay_s)
         for index, child in enumerate(self.children):
             if child.restart_at_s is not None and child.restart_at_s <= now_s:
-                self._start(index, ready_write)
+                self._start(index)
         return True
 
     def _stop(self) -> int:
         """Asks every child to drain, waits for them, and kills what is still there after the deadline."""
         living = {child.pid for child in self.children if child.pid}
         signal_all(living, signal.SIGTERM)
-        deadline_s = time.monotonic() + self.drain_s + KILL_AFTER_DRAIN_S
+        deadline_s = time.monotonic() + self._drain_s + KILL_AFTER_DRAIN_S
         while living and time.monotonic() < deadline_s:
             living -= {pid for pid, _ in reap()}
             if living and select.select([self._wake_read], [], [], deadline_s - time.monotonic())[0]:
                 os.read(self._wake_read, 4096)
         signal_all(living, signal.SIGKILL)
         for pid in living:
-            event_log().warning("process.killed", pid=pid, reason="it did not drain in time", drain_s=self.drain_s)
+            event_log().warning("process.killed", pid=pid, reason="it did not drain in time", drain_s=self._drain_s)
             os.waitpid(pid, 0)
         return 0
 
@@ -161,6 +164,7 @@ def become_child(role: Role, parent: int, ready: Callable[[], object]) -> None:
         signal.set_wakeup_fd(-1)
         for number in (*STOP_SIGNALS, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         die_with_parent(parent)
         role.run(ready)
         code = 0

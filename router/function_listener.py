@@ -58,7 +58,7 @@ async def listening(path: Path, app: Any, may_call: Callable[[int], bool]) -> As
     admission = Admission(LIMITS)
 
     def protocol() -> FunctionProtocol:
-        return FunctionProtocol(config, state, {}, LIMITS, meter, None, admission)
+        return FunctionProtocol(config, state, {}, LIMITS, meter, admission)
 
     server = await loop.create_unix_server(protocol, str(path))
     open_to_all(path)

@@ -10,7 +10,7 @@ client says of proxies is believed here. docs/decisions/0004-strict-http.md says
 
 import asyncio
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any
 
 from uvicorn.config import Config
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr
@@ -19,7 +19,6 @@ from uvicorn.server import ServerState
 from router.admission import Admission
 from router.asgi_scope import scope_of
 from router.exchange import AsgiApp, Exchange, answer_server_options
-from router.head_memory import HeadMemory
 from router.http1.head import RequestHead
 from router.http1.limits import HttpLimits
 from router.http1.refusal import Refused, bad_request, render_refusal
@@ -29,18 +28,10 @@ from router.metrics.meter import ListenerMeter
 from router.outgoing import Outgoing
 from router.patience import Patience
 from router.phase import Phase
-from router.ready_door import NO_TURN, ReadyDoor, heed_conditions
-
-KNOWN_AT_ONCE_MAX: Final = 64
-"""Requests answered in one go; more that came in the same segment let other connections pass first."""
 
 
-IDLE: Final = Phase.IDLE
-
-
-def strict_protocol(limits: HttpLimits, meter: ListenerMeter, door: ReadyDoor | None = None) -> type[asyncio.Protocol]:
-    """The class to pass to `uvicorn.Config(http=…)`; uvicorn makes one of it for each connection. With a `door`,
-    requests that it knows are answered without entering the application."""
+def strict_protocol(limits: HttpLimits, meter: ListenerMeter) -> type[asyncio.Protocol]:
+    """The class to pass to `uvicorn.Config(http=…)`; uvicorn makes one of it for each connection."""
     admission = Admission(limits)
 
     class LimitedProtocol(StrictProtocol):
@@ -51,7 +42,7 @@ def strict_protocol(limits: HttpLimits, meter: ListenerMeter, door: ReadyDoor | 
             app_state: dict[str, Any],
             _loop: asyncio.AbstractEventLoop | None = None,
         ) -> None:
-            super().__init__(config, server_state, app_state, limits, meter, door, admission)
+            super().__init__(config, server_state, app_state, limits, meter, admission)
 
     return LimitedProtocol
 
@@ -66,7 +57,6 @@ class StrictProtocol(asyncio.Protocol):
         app_state: dict[str, Any],
         limits: HttpLimits,
         meter: ListenerMeter,
-        door: ReadyDoor | None,
         admission: Admission,
     ) -> None:
         self._app: AsgiApp = config.loaded_app
@@ -75,9 +65,7 @@ class StrictProtocol(asyncio.Protocol):
         self._app_state = app_state
         self._limits = limits
         self._meter = meter
-        self._door = door
         self._admission = admission
-        self._memory = HeadMemory(limits)
         self._loop = asyncio.get_running_loop()
         self._patience = Patience(self._loop, limits, self._patience_ended)
 
@@ -122,30 +110,6 @@ class StrictProtocol(asyncio.Protocol):
             self._close()  # without lingering, which is a luxury when connections are scarce
 
     def data_received(self, data: bytes) -> None:
-        if self._phase is IDLE and self._door is not None:
-            # One request with the last header block, answered from ready bytes: the road that must be short.
-            known, door = self._memory.last, self._door
-            if known.generation == door.generation and known.keep_alive and data.endswith(known.data):
-                answer = known.find(data[: known.line_end])
-                if known.conditions and answer is not None:
-                    answer = heed_conditions(known, answer)
-                left = self._requests_left - 1
-                if (
-                    answer is not None
-                    and answer.tail is None
-                    and answer.dated_by is door.default_fields
-                    and left > 0
-                    and not self.is_write_paused
-                ):
-                    self._requests_left = left
-                    self._answered_s = door.began_s
-                    answer.is_asked = True
-                    door.answered.append(known.series + answer.status_class)
-                    self._transport.write(answer.data)
-                    return
-            data = self._answer_known(door, data)
-            if not data:
-                return
         self._patience.received_bytes += len(data)
         if self._phase is Phase.LINGERING or self._phase is Phase.CLOSING:
             self._discard(len(data))
@@ -265,41 +229,6 @@ class StrictProtocol(asyncio.Protocol):
         return self._client[0] if self._client is not None else None
 
     # From bytes to answers
-
-    def _answer_known(self, door: ReadyDoor, data: bytes) -> bytes:
-        """Answers those of the requests in `data` that the door has or makes an answer for. What it returns, from the
-        first that it hasn't on, is for the reader, which sees nothing of the others."""
-        if door.generation == NO_TURN:
-            door.begin_turn(self._server_state.default_headers, self._loop.call_soon)
-        start, at_once_left, memory = 0, KNOWN_AT_ONCE_MAX, self._memory
-        while at_once_left and start < len(data) and self._requests_left > 1 and not self.is_write_paused:
-            line_end = data.find(b"\n", start) + 1
-            found = memory.find(door, data, line_end, self._client, self._scheme) if line_end else None
-            if found is None:
-                break
-            known, end = found
-            if known.generation != door.generation:
-                door.bind(known)
-            answer = door.answer(known, data[start:line_end], target_bytes_max=self._limits.target_bytes_max)
-            if answer is None:
-                break
-            start = end
-            at_once_left -= 1
-            self._requests_left -= 1
-            door.answered.append(known.series + answer.status_class)
-            if not known.keep_alive:
-                self._write_answer(answer.closing(), answer.tail)
-                self._reader.receive(data[start:])
-                self._end()
-                return b""
-            self._write_answer(answer.data, answer.tail)
-        self._answered_s = door.began_s
-        return data[start:] if start else data
-
-    def _write_answer(self, data: bytes, tail: memoryview | None) -> None:
-        self._out.write_answer(data, tail)
-        if tail is not None and self._out.file_bytes_left:
-            self.pause_writing()
 
     def _advance(self) -> None:
         """As far as the bytes here go; the only place that asks the reader."""

@@ -39,16 +39,21 @@ PROGRAM = textwrap.dedent("""
 
     roles = {"serve": serve, "refuse": refuse, "ignore": ignore}
     names = sys.argv[2].split(",")
-    supervisor = Supervisor(
-        [Role(f"{name} {n}", roles[name]) for n, name in enumerate(names)],
-        drain_s=0.2, on_ready=lambda: say("all ready"))
+    supervisor = Supervisor(drain_s=0.2, on_ready=lambda: say("all ready"))
+    if "stopped-at-birth" in sys.argv:
+        os.register_at_fork(after_in_child=lambda: os.kill(os.getpid(), signal.SIGTERM))
+    for n, name in enumerate(names):
+        supervisor.start(Role(f"{name} {n}", roles[name]))
     sys.exit(supervisor.run())
 """)
 
 
-def start(folder: Path, roles: str) -> subprocess.Popen[str]:
+def start(folder: Path, roles: str, *how: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(folder), roles], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", PROGRAM, str(folder), roles, *how],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -100,3 +105,10 @@ def test_children_end_when_their_parent_is_killed(tmp_path: Path) -> None:
         supervisor.kill()
         out, _ = supervisor.communicate(timeout=20)  # the pipe closes only when the child is gone too
         assert "child drained" in out
+
+
+def test_a_stop_at_a_childs_birth_is_not_lost(tmp_path: Path) -> None:
+    with start(tmp_path, "serve", "stopped-at-birth") as supervisor:
+        out, _ = supervisor.communicate(timeout=20)
+        assert "child serves" not in out
+        assert supervisor.returncode == 1, "a child that ends before all serve ends the whole"

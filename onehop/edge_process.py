@@ -1,0 +1,29 @@
+"""An edge worker's process: what it serves, and at which socket."""
+
+import socket
+from collections.abc import Callable
+
+from onehop.app_server import serve_app
+from onehop.config import Config
+from onehop.data_folder import DataFolder
+from onehop.edge_parts import opened_edge
+from onehop.listener_limits import with_limits
+from router.http1.limits import HttpLimits
+from router.metrics.meter import ListenerMeter
+from router.metrics.slot import held_slot
+from router.ready_protocol import ready_protocol
+
+
+def run_edge(
+    config: Config,
+    folder: DataFolder,
+    listener: socket.socket,
+    role: str,
+    ready: Callable[[], object],
+    *,
+    connections_count_max: int,
+) -> None:
+    limits = with_limits(HttpLimits(connections_count_max=connections_count_max), config.limits)
+    with held_slot(folder.metrics, role) as cells, opened_edge(config, folder, cells) as edge:
+        http = ready_protocol(limits, ListenerMeter(cells, "edge"), edge.door)
+        serve_app(edge.app, listener, config.drain_s, ready, http=http)
