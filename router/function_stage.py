@@ -8,6 +8,7 @@ asked for that. A request that may be repeated is sent once more when its proces
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -99,7 +100,7 @@ class FunctionStage:
         head = request.ask_head(cf=self._cf, watched_until_ms=self._watched_until_ms(request.bundle))
         conversation = await process.way.ask(head)
         try:
-            return await turn.carry(conversation)
+            return await turn.carry(conversation, process)
         finally:
             # Only what was carried to its end is used again; closing tells workerd that nobody waits.
             process.way.give_back(conversation)
@@ -137,11 +138,13 @@ class Turn:
         self.client_is_gone = False
         self._head_deadline: asyncio.Timeout | None = None
 
-    async def carry(self, conversation: WorkerdConnection) -> int | Failed:
+    async def carry(self, conversation: WorkerdConnection, process: WorkerdProcess) -> int | Failed:
         """The request's body there and the answer back, to the end. Raises WorkerdGone, also when the client went."""
         upload = asyncio.ensure_future(self._send_body(conversation))
         try:
-            start = await self._answer_start(conversation)
+            # What may be asked again needn't wait for a process that doesn't come to it.
+            with process.waiting(conversation) if self._request.is_repeatable else nullcontext():
+                start = await self._answer_start(conversation)
             if self._request.is_upgrade and start.status == SWITCHING:
                 return await self._tunnel(conversation, start)
             if start.status not in FINAL:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 
+import orjson
 import pytest
 
 from tests.conftest import serving
@@ -59,8 +60,19 @@ export default {
         for (let line = 0; line < 10_000; line++) console.log("x".repeat(1_000));
         return new Response("said");
       case "/many":
-        for (let count = 0; count < 2_000; count++) await (await env.ASSETS.fetch("http://a/")).text();
+        for (let count = 0; count < 900; count++) await (await env.ASSETS.fetch("http://a/")).text();
         return new Response("asked");
+      case "/too-many": {
+        const counts = {};
+        for (let wave = 0; wave < 100; wave++) {
+          const asked = Array.from({ length: 100 }, async () => (await env.ASSETS.fetch("http://a/")).text());
+          for (const { status, reason } of await Promise.allSettled(asked)) {
+            const said = reason?.message ?? status;
+            counts[said] = (counts[said] ?? 0) + 1;
+          }
+        }
+        return Response.json(counts);
+      }
       default:
         return new Response("well");
     }
@@ -162,11 +174,24 @@ def test_an_answer_that_breaks_off_is_not_taken_for_whole(functions: FunctionSer
         functions.get("half", "/half")
 
 
-def test_ten_megabytes_of_log_and_two_thousand_subrequests_are_borne(functions: FunctionServer) -> None:
+def test_ten_megabytes_of_log_and_many_subrequests_are_borne(functions: FunctionServer) -> None:
     functions.deploy("loud", BAD)
     with others_are_answered(functions):
         assert functions.get("loud", "/loud").body == b"said"
         assert functions.get("loud", "/many").body == b"asked"
+
+
+def test_ten_thousand_subrequests_are_cut_at_a_thousand_and_harm_nobody(functions: FunctionServer) -> None:
+    functions.deploy("greedy", BAD)
+    with others_are_answered(functions):
+        said = orjson.loads(functions.get("greedy", "/too-many").body)
+        assert said == {"fulfilled": 1_000, "Too many subrequests.": 9_000}
+        assert functions.get("greedy", "/many").body == b"asked", "the next request may ask again"
+
+
+def test_a_request_that_has_left_our_functions_too_often_is_a_loop(functions: FunctionServer) -> None:
+    for count, status in ((8, 200), (9, 508)):
+        assert functions.get("good", headers={"CDN-Loop": ", ".join(["onehop"] * count)}).status == status
 
 
 def test_a_killed_workerd_is_back_and_assets_are_served_on(functions: FunctionServer) -> None:
