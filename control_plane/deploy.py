@@ -17,9 +17,9 @@ from control_plane.assets import scope_of
 from control_plane.catalogue import next_order, put_site, read_site
 from control_plane.clock import Clock
 from control_plane.deploy_form import DeployForm
-from control_plane.errors import FunctionRefused, ManifestRefused, ProductionBranchChanged
+from control_plane.errors import FunctionRefused, FunctionUnstarted, ManifestRefused, ProductionBranchChanged
 from control_plane.plane import ControlPlane
-from functions.bundle import BundleRefused, parse_bundle
+from functions.bundle import BundleRefused, StoredBundle, parse_bundle
 from functions.routes_json import RoutesJson, RoutesJsonRefused
 from functions.worker_code import DEPLOYMENT, kv_namespaces, refuse_unsupported
 from router.kv.store import Transaction
@@ -165,7 +165,7 @@ def problem_lines(name: str, problems: list[RuleProblem]) -> list[str]:
 def store_function(
     plane: ControlPlane, site: Site, form: DeployForm, environment: Environment, deployment_id: str
 ) -> str | None:
-    """The bundle's id, once it is stored for good. Raises FunctionRefused."""
+    """The bundle's id, once it is stored for good. Raises FunctionRefused, FunctionUnstarted."""
     if form.worker is None:
         return None
     settings = function_settings(plane, site, form, environment, deployment_id)
@@ -178,6 +178,8 @@ def store_function(
                     f"the binding {name[:100]!r} names the KV namespace {namespace[:64]!r}, which doesn't exist; "
                     "'wrangler kv namespace create' makes one"
                 )
+        if (problem := plane.start_problem(StoredBundle(bundle, settings), site.site_no)) is not None:
+            raise FunctionUnstarted(problem)
         return plane.bundles.put(form.worker, settings)
     except BundleRefused as error:
         raise FunctionRefused(f"_worker.bundle: {error}") from None

@@ -69,7 +69,10 @@ export class Watch extends WorkerEntrypoint {
 async function load(env, ctx, pipeline) {
   const answer = await ask(env, { code: pipeline });
   if (!answer.ok) throw new Error(await answer.text());
-  const { kv, bytes, ...code } = await answer.json();
+  return loaded(ctx, pipeline, await answer.json());
+}
+
+function loaded(ctx, pipeline, { kv, bytes, ...code }) {
   for (const [name, kind, base64] of bytes) code.modules[name] = { [kind]: Uint8Array.fromBase64(base64).buffer };
   for (const [name, namespace] of kv) code.env[name] = ctx.exports.Kv({ props: { namespace, pipeline } });
   code.env.ASSETS = ctx.exports.Assets({ props: { pipeline } });
@@ -80,9 +83,20 @@ async function load(env, ctx, pipeline) {
   };
 }
 
+// Whether a bundle starts: its modules are run, no handler of it is. In a process of its own (trial.py).
+async function attempt(request, env, ctx) {
+  const code = loaded(ctx, "trial", await request.json());
+  try {
+    return await env.LOADER.get("trial", () => code).getEntrypoint("onehopTrial").fetch(request.url);
+  } catch (error) {
+    return new Response(String(error?.message ?? error).slice(0, 2000), { status: 500 });
+  }
+}
+
 export default {
   async fetch(request, env, ctx) {
-    const { pipeline, cf, watchedUntil, loops } = request.cf ?? {};
+    const { pipeline, cf, watchedUntil, loops, trial } = request.cf ?? {};
+    if (trial) return attempt(request, env, ctx);
     if (!pipeline) return new Response(null, { status: 204 }); // a heartbeat
     grant(pipeline, loops);
     if (watchedUntil) tailed.set(pipeline, watchedUntil);

@@ -64,7 +64,8 @@ export default {
         return new Response("asked");
       case "/too-many": {
         const counts = {};
-        for (let wave = 0; wave < 100; wave++) {
+        const waves = Number(new URL(request.url).searchParams.get("waves"));
+        for (let wave = 0; wave < waves; wave++) {
           const asked = Array.from({ length: 100 }, async () => (await env.ASSETS.fetch("http://a/")).text());
           for (const { status, reason } of await Promise.allSettled(asked)) {
             const said = reason?.message ?? status;
@@ -181,12 +182,14 @@ def test_ten_megabytes_of_log_and_many_subrequests_are_borne(functions: Function
         assert functions.get("loud", "/many").body == b"asked"
 
 
-def test_ten_thousand_subrequests_are_cut_at_a_thousand_and_harm_nobody(functions: FunctionServer) -> None:
+def test_subrequests_are_cut_at_a_thousand_and_ten_thousand_harm_nobody_else(functions: FunctionServer) -> None:
     functions.deploy("greedy", BAD)
     with others_are_answered(functions):
-        said = orjson.loads(functions.get("greedy", "/too-many").body)
-        assert said == {"fulfilled": 1_000, "Too many subrequests.": 9_000}
+        said = orjson.loads(functions.get("greedy", "/too-many?waves=15").body)
+        assert said == {"fulfilled": 1_000, "Too many subrequests.": 500}
         assert functions.get("greedy", "/many").body == b"asked", "the next request may ask again"
+        # So many refusals take workerd a second or two: on a busy machine, as long as what counts as hung.
+        assert functions.get("greedy", "/too-many?waves=100").status in (200, 503, 504)
 
 
 def test_a_request_that_has_left_our_functions_too_often_is_a_loop(functions: FunctionServer) -> None:
@@ -237,6 +240,29 @@ def test_a_workerd_that_is_none_is_told_at_the_start_and_harms_no_asset(tmp_path
         functions.deploy("plain", GOOD, routes='{"version":1,"include":["/api"],"exclude":[]}')
         assert functions.get("plain", "/api").status == 503
         assert functions.get("plain").status == 200
+
+
+@pytest.mark.parametrize(
+    ("worker", "said"),
+    [
+        ("throw new Error('at the top');\n" + GOOD, "Uncaught Error: at the top"),
+        ("export default {{", "Uncaught SyntaxError"),
+        ("import './absent.js';\n" + GOOD, "absent.js"),
+        ("for (;;);\n" + GOOD, "computes for more than"),
+        ("const kept = []; for (;;) kept.push(new Uint8Array(1 << 26).fill(1));\n" + GOOD, "more than 768 MiB"),
+        ("export default { scheduled() {} };", "has no handler"),
+    ],
+    ids=["throw", "syntax", "import", "loop", "memory", "no handler"],
+)
+def test_a_function_that_doesnt_start_fails_at_its_deploy_and_the_old_one_stays(
+    functions: FunctionServer, worker: str, said: str
+) -> None:
+    before = functions.workerd_pids()
+    with pytest.raises(AssertionError, match="Failed to publish your Function") as failed:
+        functions.deploy("good", worker)
+    assert said in str(failed.value)
+    assert functions.get("good").body == b"fine 1"
+    assert functions.workerd_pids() == before, "it was tried apart from those that serve"
 
 
 def test_a_site_that_fails_open_shows_its_assets_where_its_function_cant_run(functions: FunctionServer) -> None:
