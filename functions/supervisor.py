@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from functions.cells import Cells
 from functions.errors import FunctionUnavailable, WorkerdUnusable
@@ -63,16 +63,13 @@ class Heart:
     beat: Heartbeat
 
 
-@dataclass(slots=True)
-class SupervisorCounts:
-    """Only ever grow."""
+class ProcessMeter(Protocol):
+    """Counts what becomes of the processes."""
 
-    started: int = 0
-    ended: int = 0
-    stalled: int = 0
-    hung: int = 0
-    oversized: int = 0
-    drained: int = 0
+    def happened(self, event: str) -> None:
+        """started, ended, stalled, hung, oversized or drained: one process each time."""
+
+    def saw(self, *, processes_count: int, resident_bytes: int) -> None: ...
 
 
 class Supervisor:
@@ -86,6 +83,7 @@ class Supervisor:
         limits: SupervisorLimits,
         now_s: Callable[[], float],
         tell: Callable[[str, dict[str, object]], None],
+        meter: ProcessMeter,
     ) -> None:
         """`tell` takes events for the operator: a name and its fields."""
         self._program = program
@@ -93,6 +91,7 @@ class Supervisor:
         self._limits = limits
         self._now_s = now_s
         self._tell = tell
+        self._meter = meter
         self._main: WorkerdProcess | None = None
         self._starting: asyncio.Task[WorkerdProcess] | None = None
         self._failed_starts = 0
@@ -108,7 +107,6 @@ class Supervisor:
         self._is_closed = False
         self.probation = Probation()
         self._cells = Cells(self._start, self.probation, now_s)
-        self.counts = SupervisorCounts()
         self.in_flight: dict[str, int] = {}
 
     @property
@@ -201,7 +199,7 @@ class Supervisor:
     async def _start(self) -> WorkerdProcess:
         self._number += 1
         process = await start_workerd(self._program, self._folder, self._number, on_made=self._processes.add)
-        self.counts.started += 1
+        self._meter.happened("started")
         self._in_background(self._await_end(process))
         if self._watch is None:
             self._watch = asyncio.create_task(self._watch_processes())
@@ -217,6 +215,10 @@ class Supervisor:
                 if is_due and not process.has_ended:
                     self._look_at(process)
             self._cells.end_idle()
+            if tick % WATCH_IDLE_EVERY == 0:
+                measured = [each for process in self._processes if (each := process.measure()) is not None]
+                resident_bytes = sum(each.resident_bytes for each in measured)
+                self._meter.saw(processes_count=len(measured), resident_bytes=resident_bytes)
 
     def _look_at(self, process: WorkerdProcess) -> None:
         measured = process.measure()
@@ -243,7 +245,7 @@ class Supervisor:
     def _set_aside(self, process: WorkerdProcess, heart: Heart) -> None:
         """The others needn't wait until it is known whether what it computes comes to an end. A bundle that was under
         way in it goes on in a cell; what can't be asked again stays."""
-        self.counts.stalled += 1
+        self._meter.happened("stalled")
         self._hold_against(process, heart.beat.sent_s + SENT_SLACK_S, may_be_certain=False)
         self._tell("workerd.stalled", {"pid": process.pid, "suspects": self._culprits[process]})
         self._start_next_main()
@@ -258,7 +260,7 @@ class Supervisor:
 
     def _end(self, process: WorkerdProcess, why: str, *, sent_before_s: float = float("inf"), **fields: object) -> None:
         """Kills a process for what a bundle did in it."""
-        setattr(self.counts, why, getattr(self.counts, why) + 1)
+        self._meter.happened(why)
         self._hold_against(process, sent_before_s)
         self._tell(f"workerd.{why}", {"pid": process.pid, "suspects": self._culprits[process], **fields})
         process.kill()
@@ -289,7 +291,7 @@ class Supervisor:
         old = self._main
         assert old is not None
         old.is_draining = True
-        self.counts.drained += 1
+        self._meter.happened("drained")
         self._tell("workerd.drained", {"pid": old.pid, "resident_mib": resident_bytes // MIB})
         self._in_background(self._drain(old))
         self._start_next_main()
@@ -315,7 +317,7 @@ class Supervisor:
         self._cells.forget(process)
         was_main = process is self._main
         if not self._is_closed and not process.is_draining:
-            self.counts.ended += 1
+            self._meter.happened("ended")
             self._tell("workerd.ended", {"pid": process.pid, "signal": process.exit_signal})
         asyncio.get_running_loop().call_later(HANG_S_MAX, self._culprits.pop, process, None)
         if was_main and not self._is_closed:

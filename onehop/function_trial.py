@@ -14,8 +14,7 @@ from router.event_log import event_log
 
 
 def make_trial(config: Config, seal: VariableSeal) -> Callable[[StoredBundle, int], str | None]:
-    """What is wrong with a bundle of the site with that number. None where it starts, and where nobody can tell, since no
-    workerd runs."""
+    """What is wrong with a bundle of the site with that number; None where it starts, and where no workerd runs."""
     workerd = find_workerd(config)
 
     def tried(stored: StoredBundle, site_no: int) -> str | None:
