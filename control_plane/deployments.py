@@ -60,7 +60,7 @@ async def create_deployment(plane: ControlPlane, call: SiteCall) -> JsonObject:
     def create() -> JsonObject:
         form = DeployForm.parse(parse_form(body, content_type))
         begun_order = plane.orders.take(call.site.site_no, form.manifest.values())
-        published = deploy(plane, call.site, form, begun_order=begun_order)
+        published = deploy(plane, call.site, form, caller=call.caller, begun_order=begun_order)
         with plane.store.read() as snapshot:
             return deployment_document(plane, snapshot, published.site, published.deployment)
 

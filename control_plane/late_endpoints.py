@@ -21,12 +21,9 @@ OWN_SITE: Final = "/sites/{project}"
 NAMESPACES: Final = "/accounts/{account}/storage/kv/namespaces"
 NAMESPACE: Final = NAMESPACES + "/{namespace}"
 
-ACCOUNT_ROUTES: Final[list[AccountRow]] = [
+ANY_TOKEN_ROUTES: Final[list[AccountRow]] = [
     ("GET", NAMESPACES, READ, key_values.list_namespaces),
-    ("POST", NAMESPACES, DEPLOY, key_values.create_namespace),
     ("GET", NAMESPACE, READ, key_values.show_namespace),
-    ("PUT", NAMESPACE, DEPLOY, key_values.rename_namespace),
-    ("DELETE", NAMESPACE, DEPLOY, key_values.delete_namespace),
     ("GET", NAMESPACE + "/keys", READ, key_values.list_keys),
     ("PUT", NAMESPACE + "/bulk", DEPLOY, key_values.write_many),
     ("DELETE", NAMESPACE + "/bulk", DEPLOY, key_values.delete_many),
@@ -36,6 +33,11 @@ ACCOUNT_ROUTES: Final[list[AccountRow]] = [
     ("GET", NAMESPACE + "/values/{key:path}", READ, key_values.read_value),
     ("PUT", NAMESPACE + "/values/{key:path}", DEPLOY, key_values.write_value),
     ("DELETE", NAMESPACE + "/values/{key:path}", DEPLOY, key_values.delete_value),
+]
+ACCOUNT_ROUTES: Final[list[AccountRow]] = [
+    ("POST", NAMESPACES, DEPLOY, key_values.create_namespace),
+    ("PUT", NAMESPACE, DEPLOY, key_values.rename_namespace),
+    ("DELETE", NAMESPACE, DEPLOY, key_values.delete_namespace),
 ]
 SITE_ROUTES: Final[list[SiteRow]] = [
     ("GET", DEPLOYMENTS, READ, deployments.list_deployments),
@@ -78,6 +80,7 @@ OWN_SITE_ROUTES: Final[list[SiteRow]] = [
 
 def late_endpoints(plane: ControlPlane) -> Sequence[BaseRoute]:
     pages = Table()
+    pages.add_any_token_routes(plane, ANY_TOKEN_ROUTES)
     pages.add_account_routes(plane, ACCOUNT_ROUTES)
     pages.add_site_routes(plane, SITE_ROUTES)
     for method, path, upload_handler in UPLOAD_ROUTES:

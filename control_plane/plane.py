@@ -21,7 +21,7 @@ from control_plane.secret_files import read_or_make_key
 from control_plane.tokens import TokenDesk
 from control_plane.upload_token import UploadTokens
 from envelope.bodies import BodyBudget
-from functions.bundle import BundleStore
+from functions.bundle import BundleStore, StoredBundle
 from functions.event_sink import EventSink
 from functions.key_values import KeyValueStore
 from functions.variable_seal import VariableSeal
@@ -75,6 +75,7 @@ class ControlPlane:
         clock: Clock = Clock(),  # noqa: B008  # frozen and without state
         account_id: str = ACCOUNT_ID_DEFAULT,
         edges_answer: Callable[[], bool] = lambda: True,
+        start_problem: Callable[[StoredBundle, int], str | None] = lambda _bundle, _site_no: None,
         read_metrics: Callable[[], Reading] = lambda: Reading.of([]),
     ) -> None:
         self.store = store
@@ -87,6 +88,8 @@ class ControlPlane:
         self.clock = clock
         self.account_id = account_id
         self.edges_answer = edges_answer
+        self.start_problem = start_problem
+        """Why a function of the site with that number doesn't start; None where it does. Blocks."""
         self.read_metrics = read_metrics
         self.tokens = TokenDesk(pepper=secrets.token_pepper, now=clock.now)
         self.upload_tokens = UploadTokens(key=secrets.upload_key, now_s=clock.now_s)

@@ -32,6 +32,11 @@ class Table:
         for method, path, needs, handler in rows:
             self.add(method, path, for_account(plane, handler, needs=needs, whole_account=True))
 
+    def add_any_token_routes(self, plane: ControlPlane, rows: Sequence[AccountRow]) -> None:
+        """A site's token gets what is its site's: the handlers see to that."""
+        for method, path, needs, handler in rows:
+            self.add(method, path, for_account(plane, handler, needs=needs, whole_account=False))
+
     def add_site_routes(self, plane: ControlPlane, rows: Sequence[SiteRow]) -> None:
         for method, path, needs, handler in rows:
             self.add(method, path, for_site(plane, handler, needs=needs))

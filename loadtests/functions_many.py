@@ -17,6 +17,7 @@ import random
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Final
@@ -107,11 +108,11 @@ def main() -> None:
     options = parse_options(__doc__)
     sites, load_s = (SITES, 15.0) if options.quick else (SITES, 60.0)
     serve_options = ("--workerd", str(find_workerd()), "--functions-memory-mib", str(MEMORY_MIB))
-    with (
-        temporary_data() as data,
-        serving(data, workers=WORKERS, options=serve_options) as server,
-    ):
-        hosts = [deploy_worker(server, f"s{number}", cold_worker(number)) for number in range(sites)]
+    with temporary_data() as data, ExitStack() as stack:
+        # Deployed without workerd, which would try each function first: not what is measured.
+        with serving(data) as server:
+            hosts = [deploy_worker(server, f"s{number}", cold_worker(number)) for number in range(sites)]
+        server = stack.enter_context(serving(data, workers=WORKERS, options=serve_options))
         seen, done = Seen(), threading.Event()
         watching = threading.Thread(target=watch_memory, args=(server, seen, done))
         watching.start()

@@ -51,16 +51,16 @@ def opened_edge(config: Config, folder: DataFolder, cells: Cells) -> Iterator[Op
         edge = Edge(store=store, resolver=resolver, assets=assets, meter=meter, now_ns=time.monotonic_ns)
         proxies = TrustedProxies(config.trusted_proxies)
         door = ReadyDoor(edge, resolver, ReadyAnswers(), meter, proxies=proxies, now_ns=time.monotonic_ns)
-        with functions_of(config, folder, store, edge) as functions:
+        with functions_of(config, folder, store, edge, cells) as functions:
             yield OpenedEdge(EdgeApp(edge, proxies=proxies, functions=functions), door)
 
 
 def functions_of(
-    config: Config, folder: DataFolder, store: Store, edge: Edge
+    config: Config, folder: DataFolder, store: Store, edge: Edge, cells: Cells
 ) -> AbstractContextManager[Functions | None]:
     if chosen_workerd(config) is None:
         return nullcontext()
     # Imported here: a start without workerd needn't wait for it.
     from onehop.function_parts import opened_functions
 
-    return opened_functions(config, folder, store, edge)
+    return opened_functions(config, folder, store, edge, cells)

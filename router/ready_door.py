@@ -2,8 +2,9 @@
 
     header block → understand → KnownBlock → bind (once a generation) → .find (ready bytes) or make (a fresh answer)
 
-It answers GET and HEAD for assets of hosts whose decision leaves nothing open. All else isn't for it, and goes through
-the ASGI application: functions, splits and other policy by request, unknown hosts, damage, bodies, odd targets.
+It answers GET and HEAD for assets of hosts whose decision leaves nothing open, also those that a site's `_routes.json`
+keeps from its function: a path alone decides that. All else isn't for it, and goes through the ASGI application: what
+a function answers, splits and other policy by request, unknown hosts, damage, bodies, odd targets.
 
 What a request costs besides, it shares with those that arrive in the same turn of the event loop: the look at the
 store, the clock, the counting. A turn ends before anything that was written in it leaves.
@@ -127,7 +128,7 @@ class ReadyDoor:
         known.unbind()
         decision = self._resolver.peek(known.host)
         known.generation = self.generation if decision is not None else UNBOUND
-        if isinstance(decision, Resolved) and decision.target is None and decision.pipeline.function is None:
+        if isinstance(decision, Resolved) and decision.target is None:
             known.route = decision
             known.series = self._meter.series(found_by(decision))
             if known.choices is not None:

@@ -53,6 +53,20 @@ class Ending(StrEnum):
     UNREAD_BODY = "unread body"
 
 
+class FunctionOutcome(StrEnum):
+    """How a request to a function ended."""
+
+    ANSWERED = "answered"
+    FAILED = "failed"
+    UNSTARTED = "unstarted"
+    BROKEN_OFF = "broken off"
+    LOST = "lost"
+    TOO_SLOW = "function too slow"
+    UNAVAILABLE = "unavailable"
+    LOOP = "loop"
+    CLIENT_GONE = "client gone"
+
+
 @dataclass(frozen=True, slots=True)
 class Label:
     name: str
@@ -175,6 +189,31 @@ READY_BYTES: Final = Metric(
 )
 FEED_SEQ: Final = Metric("onehop_feed_seq", Kind.GAUGE, "The last entry of the change feed that the process has read.")
 
+FUNCTION_REQUESTS: Final = Metric(
+    "onehop_function_requests_total",
+    Kind.COUNTER,
+    "Requests that a function was asked for, by how they ended.",
+    (Label("outcome", tuple(FunctionOutcome)),),
+)
+FUNCTION_SECONDS: Final = Metric(
+    "onehop_function_seconds",
+    Kind.HISTOGRAM,
+    "From asking a function to the head of its answer, waiting for a process included.",
+)
+FUNCTION_LOADS: Final = Metric(
+    "onehop_function_loads_total", Kind.COUNTER, "Functions loaded into a process for its first request: cold starts."
+)
+WORKERD_EVENTS: Final = Metric(
+    "onehop_workerd_events_total",
+    Kind.COUNTER,
+    "What befell workerd processes.",
+    (Label("event", ("started", "ended", "stalled", "hung", "oversized", "drained")),),
+)
+WORKERD_PROCESSES: Final = Metric("onehop_workerd_processes", Kind.GAUGE, "workerd processes of an edge that run now.")
+WORKERD_BYTES: Final = Metric(
+    "onehop_workerd_resident_bytes", Kind.GAUGE, "Resident memory of an edge's workerd processes together."
+)
+
 COUNTED: Final = (
     REQUESTS,
     REQUEST_SECONDS,
@@ -207,6 +246,12 @@ COUNTED: Final = (
     READY_ANSWERS,
     READY_BYTES,
     FEED_SEQ,
+    FUNCTION_REQUESTS,
+    FUNCTION_SECONDS,
+    FUNCTION_LOADS,
+    WORKERD_EVENTS,
+    WORKERD_PROCESSES,
+    WORKERD_BYTES,
 )
 """What processes count in cells, in the order of the cells."""
 

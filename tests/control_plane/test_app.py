@@ -20,7 +20,9 @@ SITE_ROUTES = [
 ACCOUNT_ROUTES = [
     (method, CF + path, needs) for method, path, needs, _ in [*app.ACCOUNT_ROUTES, *late_endpoints.ACCOUNT_ROUTES]
 ] + [(method, OWN + path, needs) for method, path, needs, _ in late_endpoints.OWN_ACCOUNT_ROUTES]
-ANY_TOKEN_ROUTES = [(method, CF + path, Access.READ) for method, path, _ in app.ANY_TOKEN_ROUTES]
+ANY_TOKEN_ROUTES = [(method, CF + path, Access.READ) for method, path, _ in app.ANY_TOKEN_ROUTES] + [
+    (method, CF + path, needs) for method, path, needs, _ in late_endpoints.ANY_TOKEN_ROUTES
+]
 TOKEN_ROUTES = SITE_ROUTES + ACCOUNT_ROUTES + ANY_TOKEN_ROUTES
 UPLOAD_ROUTES = [(method, CF + path) for method, path, _ in late_endpoints.UPLOAD_ROUTES]
 FILES = {"/index.html": b"1"}

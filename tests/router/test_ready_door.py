@@ -74,6 +74,16 @@ async def test_a_function_that_is_deployed_is_seen_by_the_next_request(doors: Do
     assert (await talk.hear(request())).startswith(b"HTTP/1.1 503 ")
 
 
+async def test_what_routes_json_keeps_from_a_function_is_ready_and_the_rest_is_the_functions(doors: Doors) -> None:
+    routes = RoutesJson.parse('{"version":1,"include":["/*"],"exclude":["/a.js"]}').encode()
+    doors.built.publish("a.example", OLD, function_routes=routes)
+    talk = await warmed(doors, request("/a.js"))
+    assert (await talk.hear(request("/a.js"))).endswith(b"\r\n\r\nold()")
+    assert (await talk.hear(request("/a.js?query"))).endswith(b"\r\n\r\nold()")
+    for target in ("/", "/%61.js", "/a.js/x", "/"):
+        assert (await talk.hear(request(target))).startswith(b"HTTP/1.1 503 ")
+
+
 async def test_a_policy_is_seen_by_the_next_request(doors: Doors) -> None:
     pipeline = doors.built.publish("a.example", OLD)
     talk = await warmed(doors, request())
