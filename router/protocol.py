@@ -222,10 +222,12 @@ class StrictProtocol(asyncio.Protocol):
     # What uvicorn's server calls
 
     def shutdown(self) -> None:
-        """The worker is to end: an idle connection closes now, another after its answer."""
+        """The worker is to end: a connection closes after its answer. So does an idle one, after a moment without a
+        request: closed now, it could cross one that is on its way, and its client would have no answer."""
         self._is_draining = True
-        if self._phase is Phase.IDLE or self._phase is Phase.LINGERING:
-            self._close()
+        self._door = None  # what it has ready keeps connections alive
+        if self._phase is Phase.IDLE:
+            self._begin_idling()
         elif self._phase is Phase.TUNNEL:
             self._transport.close()
         elif self._exchange is not None:
@@ -479,7 +481,7 @@ class StrictProtocol(asyncio.Protocol):
             self._begin_window()  # the last answer is still on its way
             return
         self._in_window = False
-        self._deadline.set(self._limits.idle_s)
+        self._deadline.set(self._limits.drain_idle_s if self._is_draining else self._limits.idle_s)
 
     def _begin_window(self) -> None:
         self._in_window = True
@@ -510,7 +512,7 @@ class StrictProtocol(asyncio.Protocol):
     def _look_at_idling(self, unsent_bytes: int) -> None:
         """What was answered from ready bytes has moved no deadline, and counted no bytes."""
         left_s = self._answered_s + self._limits.idle_s - self._loop.time()
-        if left_s > 0:
+        if left_s > 0 and not self._is_draining:
             self._deadline.set(left_s)
         elif unsent_bytes:
             self._begin_window()

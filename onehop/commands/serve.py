@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from onehop.config import load_config
+from onehop.config import Config, load_config
 from onehop.serve import run_serve
 
 app = typer.Typer(add_completion=False)
@@ -28,7 +28,9 @@ def serve(
     url_scheme: Annotated[Setting, typer.Option(help="Scheme of the sites' public URLs: http or https.")] = None,
     url_port: Annotated[Setting, typer.Option(help="Port of the sites' public URLs, if not the edges' own.")] = None,
     trusted_proxies: Annotated[Setting, typer.Option(help="Networks whose X-Forwarded-Proto counts.")] = None,
-    drain_s: Annotated[Setting, typer.Option(help="Seconds that requests under way get at a stop [10].")] = None,
+    drain_s: Annotated[
+        Setting, typer.Option("--drain-s", "--drain", help="Seconds that requests under way get at a stop [10].")
+    ] = None,
     limits: Annotated[
         Setting, typer.Option(help="What clients may do, e.g. head_s=5,idle_s=30 [docs/operating.md].")
     ] = None,
@@ -59,4 +61,8 @@ def serve(
         "workerd": workerd,
         "functions_memory_mib": functions_memory_mib,
     }
-    raise typer.Exit(run_serve(load_config(flags, os.environ, file=config), as_json=as_json))
+
+    def read() -> Config:
+        return load_config(flags, os.environ, file=config)
+
+    raise typer.Exit(run_serve(read(), read_again=read, as_json=as_json))
