@@ -109,8 +109,9 @@ class Workers:
         self.api_socket.close()
         limits = with_limits(HttpLimits(connections_count_max=self.connections_count_max), config.limits)
         with held_slot(self.folder.metrics, role) as cells, opened_edge(config, self.folder, cells) as edge:
-            http = strict_protocol(limits, ListenerMeter(cells, "edge"), edge.door)
-            serve_app(Served(edge.app, http, config.drain_s), self.edge_socket, ready)
+            meter = ListenerMeter(cells, "edge")
+            http = strict_protocol(limits, meter, edge.door)
+            serve_app(Served(edge.app, http, meter, config.drain_s), self.edge_socket, ready)
 
     def _run_control_plane(self, config: Config, ready: Callable[[], object]) -> None:
         # Imported here, after the fork: its 200 ms then pass beside the edges' start and not before it.
@@ -127,10 +128,10 @@ class Workers:
                 limits = HttpLimits(
                     connections_count_max=self.connections_count_max, drained_bytes_max=API_DRAINED_BYTES_MAX
                 )
-                http = strict_protocol(limits, ListenerMeter(cells, "api"))
-                serve_app(
-                    Served(served.app, http, config.drain_s, before_drain=served.before_drain), self.api_socket, ready
-                )
+                meter = ListenerMeter(cells, "api")
+                http = strict_protocol(limits, meter)
+                app = Served(served.app, http, meter, config.drain_s, before_drain=served.before_drain)
+                serve_app(app, self.api_socket, ready)
         except (DataFolderRefused, SecretUnusable) as error:
             sys.stderr.write(f"onehop: {error}\n")
             raise SystemExit(EXIT_START_REFUSED) from None

@@ -20,6 +20,7 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
 from router.event_log import event_log
+from router.metrics.meter import ListenerMeter
 
 BACKLOG: Final = 4096
 QUEUE_TURNS_MAX: Final = 1_000
@@ -36,9 +37,9 @@ class Served:
 
     app: Any
     http: type[asyncio.Protocol]
+    meter: ListenerMeter
     drain_s: float
     before_drain: Callable[[], object] = lambda: None
-    count_pause: Callable[[], object] = lambda: None
 
 
 def serve_app(served: Served, listener: socket.socket, ready: Callable[[], object]) -> None:
@@ -69,6 +70,7 @@ class WorkerServer(uvicorn.Server):
         self._listener = listener
         self._ready = ready
         self.servers = []
+        self._pause_reason: str | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._stop)
@@ -125,14 +127,14 @@ class WorkerServer(uvicorn.Server):
             os.close(os.dup(self._listener.fileno()))
             if not self.servers:
                 await self._listen()
-                event_log().warning("listener.resumed")
+                event_log().warning("listener.resumed", reason_of_pause=self._pause_reason)
         except OSError as error:
             if error.errno not in EXHAUSTED:
                 raise
             if self.servers:
                 self._stop_listening()
-                self._served.count_pause()
-                event_log().error("listener.paused", reason=error.strerror)
+                self._served.meter.paused()
+                self._pause_reason = error.strerror  # said afterwards: to load the log's library takes descriptors
 
     async def _take_in_the_queue(self) -> None:
         waiting = select.poll()

@@ -149,6 +149,12 @@ FAILURES: Final = Metric(
     "Requests that ended in an error of Onehop's own: answered 500, or torn off.",
     (Label("listener", LISTENERS),),
 )
+ACCEPT_PAUSES: Final = Metric(
+    "onehop_accept_pauses_total",
+    Kind.COUNTER,
+    "Times that a process had no descriptor left and let newcomers wait.",
+    (Label("listener", LISTENERS),),
+)
 CONNECTIONS: Final = Metric("onehop_connections", Kind.GAUGE, "Connections open now.")
 DECISIONS_CACHED: Final = Metric("onehop_decisions_cached", Kind.GAUGE, "Decisions in the cache.")
 UNKNOWN_CACHED: Final = Metric("onehop_unknown_cached", Kind.GAUGE, "Unknown hosts in their cache.")
@@ -183,6 +189,7 @@ COUNTED: Final = (
     CONNECTIONS_OPENED,
     REFUSALS,
     FAILURES,
+    ACCEPT_PAUSES,
     CONNECTIONS,
     DECISIONS_CACHED,
     UNKNOWN_CACHED,
