@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
+from onehop.access_log_parts import AccessLogUnusable, access_log_of, prove_access_log
 from onehop.config import Config, ConfigRefused, url_of
 from onehop.data_folder import DataFolder, DataFolderRefused
 from onehop.edge_parts import opened_edge, prepare
@@ -46,6 +47,7 @@ def run_serve(
     gets the edges' and the API's port."""
     configure_logs(config.log_format)
     connections_count_max = max(CONNECTIONS_MIN, raise_open_files_limit() - OPEN_FILES_SPARE)
+    prove_access_log(config)
     manager, inherited = ServiceManager.of(os.environ), take_inherited(os.environ)
     edge_socket = inherited.get(EDGE) or listen(config.host, config.port, "--port")
     api_socket = inherited.get(API) or listen(config.api_host, config.api_port, "--api-port")
@@ -97,7 +99,8 @@ class Workers:
         """Raises ReloadRefused."""
         try:
             config, kept = settle(self.config, read_again())
-        except ConfigRefused as refused:
+            prove_access_log(config)
+        except (ConfigRefused, AccessLogUnusable) as refused:
             raise ReloadRefused(str(refused)) from None
         self.config = config
         configure_logs(config.log_format)
@@ -108,9 +111,13 @@ class Workers:
     def _run_edge(self, config: Config, role: str, ready: Callable[[], object]) -> None:
         self.api_socket.close()
         limits = with_limits(HttpLimits(connections_count_max=self.connections_count_max), config.limits)
-        with held_slot(self.folder.metrics, role) as cells, opened_edge(config, self.folder, cells) as edge:
+        with (
+            held_slot(self.folder.metrics, role) as cells,
+            access_log_of(config, cells) as log,
+            opened_edge(config, self.folder, cells) as edge,
+        ):
             meter = ListenerMeter(cells, "edge")
-            http = strict_protocol(limits, meter, edge.door)
+            http = strict_protocol(limits, meter, edge.door, log)
             serve_app(Served(edge.app, http, meter, config.drain_s), self.edge_socket, ready)
 
     def _run_control_plane(self, config: Config, ready: Callable[[], object]) -> None:

@@ -22,6 +22,7 @@ from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 from uvicorn.server import ServerState
 
 from asset_server.mapped_file import file_of
+from router.access_log import AccessLog
 from router.address_counts import AddressCounts
 from router.deadline import Deadline
 from router.exchange import RECEIVED_NS, UPGRADE, AsgiApp, Exchange, Scope, answer_server_options
@@ -54,9 +55,11 @@ class Phase(Enum):
 IDLE: Final = Phase.IDLE
 
 
-def strict_protocol(limits: HttpLimits, meter: ListenerMeter, door: ReadyDoor | None = None) -> type[asyncio.Protocol]:
+def strict_protocol(
+    limits: HttpLimits, meter: ListenerMeter, door: ReadyDoor | None = None, log: AccessLog | None = None
+) -> type[asyncio.Protocol]:
     """The class to pass to `uvicorn.Config(http=…)`; uvicorn makes one of it for each connection. With a `door`,
-    requests that it knows are answered without entering the application."""
+    requests that it knows are answered without entering the application; with a `log`, all are noted."""
     addresses = AddressCounts()
 
     class LimitedProtocol(StrictProtocol):
@@ -67,7 +70,7 @@ def strict_protocol(limits: HttpLimits, meter: ListenerMeter, door: ReadyDoor | 
             app_state: dict[str, Any],
             _loop: asyncio.AbstractEventLoop | None = None,
         ) -> None:
-            super().__init__(config, server_state, app_state, limits, meter, door, addresses)
+            super().__init__(config, server_state, app_state, limits, meter, door, addresses, log)
 
     return LimitedProtocol
 
@@ -84,6 +87,7 @@ class StrictProtocol(asyncio.Protocol):
         meter: ListenerMeter,
         door: ReadyDoor | None,
         addresses: AddressCounts,
+        log: AccessLog | None = None,
     ) -> None:
         self._app: AsgiApp = config.loaded_app
         self._root_path = config.root_path
@@ -92,6 +96,7 @@ class StrictProtocol(asyncio.Protocol):
         self._limits = limits
         self._meter = meter
         self._door = door
+        self._log = log
         self._addresses = addresses
         self._memory = HeadMemory(limits)
         self._loop = asyncio.get_running_loop()
@@ -168,6 +173,7 @@ class StrictProtocol(asyncio.Protocol):
                     and answer.dated_by is door.default_fields
                     and left > 0
                     and not self.is_write_paused
+                    and self._log is None
                 ):
                     self._requests_left = left
                     self._answered_s = door.began_s
@@ -205,6 +211,8 @@ class StrictProtocol(asyncio.Protocol):
             self._addresses.remove(self._counted_address)
         self._server_state.connections.discard(self)
         if self._exchange is not None:
+            if self._log is not None and not self._exchange.is_answered:
+                self._log.note_exchange(self._client, self._exchange)
             self._exchange.disconnect()
         self.resume_writing()
 
@@ -269,6 +277,8 @@ class StrictProtocol(asyncio.Protocol):
 
     def answered(self, *, keep_alive: bool) -> None:
         self._server_state.total_requests += 1
+        if self._log is not None and self._exchange is not None:
+            self._log.note_exchange(self._client, self._exchange)
         if self._phase is Phase.TUNNEL:
             self._close()
             return
@@ -311,6 +321,8 @@ class StrictProtocol(asyncio.Protocol):
             answer = door.answer(known, data[start:line_end], target_bytes_max=self._limits.target_bytes_max)
             if answer is None:
                 break
+            if self._log is not None:
+                self._log.note_ready(self._client, data[start:end], answer.status, answer.body_bytes)
             start = end
             at_once_left -= 1
             self._requests_left -= 1
@@ -430,6 +442,8 @@ class StrictProtocol(asyncio.Protocol):
         """One answer, unless the request has got one; nothing after it is parsed."""
         self._meter.refused(refused.status)
         exchange = self._exchange
+        if self._log is not None and (exchange is None or exchange.is_answered):
+            self._log.note_refusal(self._client, refused.status)
         if exchange is None or not exchange.has_started_answer:
             is_head = self._reader.method == b"HEAD" or (exchange is not None and exchange.is_for_head)
             if exchange is not None:

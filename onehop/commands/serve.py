@@ -35,6 +35,8 @@ def serve(
         Setting, typer.Option(help="What clients may do, e.g. head_s=5,idle_s=30 [docs/operating.md].")
     ] = None,
     log_format: Annotated[Setting, typer.Option(help="console or json.")] = None,
+    access_log: Annotated[Setting, typer.Option(help="A file for a JSON line a request, stderr, or off [off].")] = None,
+    access_log_share: Annotated[Setting, typer.Option(help="Which share of requests is logged, e.g. 0.01 [1].")] = None,
     workerd: Annotated[Setting, typer.Option(help="The workerd that runs functions [the installed one].")] = None,
     functions_memory_mib: Annotated[
         Setting, typer.Option(help="MiB of memory past which a workerd process is replaced [768].")
@@ -58,6 +60,8 @@ def serve(
         "drain_s": drain_s,
         "limits": limits,
         "log_format": log_format,
+        "access_log": access_log,
+        "access_log_share": access_log_share,
         "workerd": workerd,
         "functions_memory_mib": functions_memory_mib,
     }

@@ -35,10 +35,13 @@ def edges_of(data: Path) -> dict[str, int]:
 
 
 def wait_for_heirs(load: Load, data: Path, before: dict[str, int]) -> dict[str, int]:
-    """Until none of the edges is who it was; clients go on asking meanwhile."""
-    while set((now := edges_of(data)).values()) & set(before.values()) or now.keys() != before.keys():
+    """Until those edges have ended and each has an heir; clients go on asking meanwhile."""
+    while True:
+        now = edges_of(data)
+        living = {slot.pid for slot in read_metrics(data / "metrics").living}
+        if not living & set(before.values()) and now.keys() == before.keys():
+            return now
         load.wait_for(10)
-    return now
 
 
 def test_64_sigterm_under_load_fails_no_request(deployed: Path, serve: Serve) -> None:
