@@ -8,9 +8,11 @@ import os
 import socket
 import time
 from collections.abc import MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
+TELL_S_MAX: Final = 1.0
+"""How long a manager that is busy is waited for."""
 US_PER_S: Final = 1e6
 
 
@@ -23,7 +25,6 @@ class ServiceManager:
     ping_at_s: float | None = None
     serving: str = "serving"
     """What the status is between a start and a stop."""
-    _socket: socket.socket | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, environ: MutableMapping[str, str]) -> "ServiceManager":
@@ -35,9 +36,11 @@ class ServiceManager:
         is_watched = wanted_us.isascii() and wanted_us.isdigit() and pid in ("", str(os.getpid()))
         # Half of it: one that comes late still comes in time.
         every_s = int(wanted_us) / US_PER_S / 2 if is_watched and int(wanted_us) > 0 else None
-        return cls(address, every_s, time.monotonic() if every_s is not None else None)
+        return cls(address, every_s)
 
     def ready(self, status: str | None = None) -> None:
+        if self.ping_every_s is not None and self.ping_at_s is None:
+            self.ping_at_s = time.monotonic()
         self._tell("READY=1", f"STATUS={status if status is not None else self.serving}")
 
     def reloading(self) -> None:
@@ -57,8 +60,6 @@ class ServiceManager:
         if not self.address:
             return
         path = "\0" + self.address[1:] if self.address.startswith("@") else self.address
-        with contextlib.suppress(OSError):
-            if self._socket is None:
-                self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-                self._socket.setblocking(False)
-            self._socket.sendto("\n".join(lines).encode(), path)
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.settimeout(TELL_S_MAX)
+            manager.sendto("\n".join(lines).encode(), path)
