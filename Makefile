@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PACKAGES := onehop router asset_server functions control_plane workflows envelope migration
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .PHONY: setup setup-dev run test check bench bench-migration bench-peers lock clean
@@ -15,6 +16,7 @@ $(VENV)/.runtime: requirements/build.txt requirements/runtime.txt pyproject.toml
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP_INSTALL) -r requirements/build.txt -r requirements/runtime.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q $(PACKAGES) # or the first start would: 0.1 s, and where it may not write, each start
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime requirements/dev.txt

@@ -12,9 +12,9 @@ from asset_server.header_rules import HeaderRules
 from asset_server.manifest import encode_manifest
 from asset_server.redirects import RedirectRules
 from asset_server.rule_problem import RuleProblem
-from control_plane.activation import Activation, Published, next_order, put_manifest
+from control_plane.activation import Activation, Published, put_manifest
 from control_plane.assets import scope_of
-from control_plane.catalogue import put_site, read_site
+from control_plane.catalogue import next_order, put_site, read_site
 from control_plane.clock import Clock
 from control_plane.deploy_form import DeployForm
 from control_plane.errors import FunctionRefused, ManifestRefused, ProductionBranchChanged

@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-from control_plane.activation import next_order
 from control_plane.catalogue import (
     DeploymentName,
     deployment_values_newest_first,
     find_deployment,
     find_deployment_name,
+    next_order,
     outline_of,
     put_deployment,
     read_site,

@@ -1,18 +1,16 @@
 """The workflows API and the pages for people, loaded when one of their paths is first asked for.
 
 They are half of all that the control plane is made of: a start would wait 150 ms for them, and most servers' are never
-asked for. The first request waits that long instead, in a thread, while others are answered.
+asked for.
 """
 
-import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from starlette.datastructures import URLPath
-from starlette.routing import BaseRoute, Match, NoMatchFound, Router
-from starlette.types import Receive, Scope, Send
+from starlette.routing import BaseRoute, Match
 
+from control_plane.late_routes import LateRoutes
 from control_plane.plane import ControlPlane
 
 if TYPE_CHECKING:
@@ -23,37 +21,24 @@ PATHS: Final = re.compile(
 )
 
 
-class LateWorkflows(BaseRoute):
-    """One route that stands for all of theirs. `make_api` is called once, at most."""
+class LateWorkflows:
+    """`make_api` is called once, at most."""
 
     def __init__(self, plane: ControlPlane, make_api: "Callable[[], WorkflowsApi]") -> None:
         self._plane = plane
         self._make_api = make_api
-        self._loading = asyncio.Lock()
         self._api: WorkflowsApi | None = None
-        self._router: Router | None = None
 
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        is_ours = scope["type"] == "http" and PATHS.fullmatch(scope["path"]) is not None
-        return (Match.FULL, {}) if is_ours else (Match.NONE, {})
+    def route(self) -> BaseRoute:
+        """The one that stands for all of theirs."""
+        return LateRoutes(self._load, lambda path: Match.FULL if PATHS.fullmatch(path) is not None else Match.NONE)
 
-    def url_path_for(self, name: str, /, **path_params: object) -> URLPath:
-        raise NoMatchFound(name, path_params)
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._router is None:
-            async with self._loading:
-                if self._router is None:
-                    self._router = await asyncio.to_thread(self._load)
-        await self._router(scope, receive, send)
-
-    def _load(self) -> Router:
+    def _load(self) -> Sequence[BaseRoute]:
         from control_plane.dashboard import create_dashboard
         from control_plane.workflow_routes import workflow_routes
 
         self._api = self._make_api()
-        routes = [*workflow_routes(self._plane, self._api), *create_dashboard(self._plane, self._api).routes()]
-        return Router(routes, redirect_slashes=False)
+        return [*workflow_routes(self._plane, self._api), *create_dashboard(self._plane, self._api).routes()]
 
     def end_streams(self) -> None:
         if self._api is not None:

@@ -10,14 +10,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from asset_server.blobs import BlobStore
-from control_plane.activation import Activation
 from control_plane.clock import Clock
 from control_plane.deploy_order import DeployOrders
 from control_plane.documents import PublicUrl, Renderer
-from control_plane.dual_write import TableEdits
 from control_plane.key_proofs import TOKEN_PEPPER, UPLOAD_KEY, VARIABLES_KEY, settle_key
 from control_plane.secret_files import read_or_make_key
 from control_plane.tokens import TokenDesk
@@ -31,6 +29,9 @@ from router.hashing import KeyRing
 from router.kv.store import Store, Transaction
 from router.metrics.reading import Reading
 from router.site_names import SiteNames
+
+if TYPE_CHECKING:
+    from control_plane.activation import Activation
 
 ACCOUNT_ID_DEFAULT: Final = b"onehop".hex().ljust(32, "0")
 HEAVY_THREADS: Final = 4
@@ -129,7 +130,11 @@ class ControlPlane:
         """Runs `work` in a thread; a few at a time, the others wait."""
         return await asyncio.wrap_future(self._heavy.submit(work))
 
-    def activation(self, transaction: Transaction) -> Activation:
+    def activation(self, transaction: Transaction) -> "Activation":
+        # Imported here, in the writer's thread: a tenth of the control plane, for which no start need wait.
+        from control_plane.activation import Activation
+        from control_plane.dual_write import TableEdits
+
         keys = self.keys()
         tables = TableEdits(transaction, keys, self.names)
         return Activation(transaction=transaction, keys=keys, names=self.names, clock=self.clock, tables=tables)

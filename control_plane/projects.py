@@ -6,9 +6,9 @@ from dataclasses import replace
 from itertools import islice
 from typing import Final
 
-from control_plane.activation import next_order
 from control_plane.catalogue import (
     find_site,
+    next_order,
     next_site_no,
     put_site,
     put_site_name,

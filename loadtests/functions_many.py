@@ -5,6 +5,12 @@ Zipf's law chooses the next site; sixteen connections ask, spread over two edge 
 started with.
 """
 
+import sys
+from pathlib import Path
+
+if not __package__:  # run by its path, where `python -m loadtests.functions_many` has the folder above
+    sys.path[0] = str(Path(__file__).parents[1])
+
 import http.client
 import json
 import random
@@ -13,7 +19,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import accumulate
-from pathlib import Path
 from typing import Final
 
 from loadtests.functions import DOMAIN, cold_worker

@@ -6,6 +6,12 @@ are neither the old state nor the new one whole, and connections that saw either
 of the new. Goal: at most 50 ms after the commit in 99 of 100, and none of those.
 """
 
+import sys
+from pathlib import Path
+
+if not __package__:  # run by its path, where `python -m loadtests.live` has the folder above
+    sys.path[0] = str(Path(__file__).parents[1])
+
 import http.client
 import json
 import tempfile
@@ -14,7 +20,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 from asset_server.asset_keys import asset_key

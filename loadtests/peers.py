@@ -5,6 +5,12 @@ that a machine that slows down slows all of them. A ratio is Onehop's requests p
 round; on a machine that others share, the processor time of a request is the steadier figure, and is there too.
 """
 
+import sys
+from pathlib import Path
+
+if not __package__:  # run by its path, where `python -m loadtests.peers` has the folder above
+    sys.path[0] = str(Path(__file__).parents[1])
+
 import os
 import re
 import shutil
@@ -14,7 +20,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
-from pathlib import Path
 from random import Random
 from typing import Any, Final
 

@@ -6,12 +6,16 @@ several may share a sync; instances of one step, from asking for them to their e
 with the journal that it takes by itself, and how fast each wakes after a SIGKILL in its sleep.
 """
 
+import sys
+from pathlib import Path
+
+if not __package__:  # run by its path, where `python -m loadtests.workflows` has the folder above
+    sys.path[0] = str(Path(__file__).parents[1])
+
 import json
 import subprocess
-import sys
 import tempfile
 import time
-from pathlib import Path
 from typing import Any, Final
 
 from loadtests.report import Goal, Measured, bars, conclude, parse_options

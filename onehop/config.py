@@ -6,7 +6,6 @@ Every problem is reported at once, each naming where the value came from and wha
 import ipaddress
 import os
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -201,6 +200,8 @@ def load_config(flags: Mapping[str, object], environ: Mapping[str, str], *, file
 
 
 def read_file(path: Path, problems: list[str]) -> dict[str, object]:
+    import tomllib  # 6 ms, and most starts have no file
+
     try:
         settings = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:

@@ -12,11 +12,10 @@ from onehop.config import Config
 from onehop.data_folder import DataFolder
 from onehop.workerd_choice import chosen_workerd
 from router.app import EdgeApp, Functions
-from router.data_centres import note_data_centre
 from router.differences import DifferenceLog
 from router.edge import Edge
 from router.forwarded import TrustedProxies
-from router.key_files import open_key_ring, read_key_ring, settle_pages_domain
+from router.key_files import read_key_ring
 from router.kv.store import Store, open_store
 from router.metrics.meter import EdgeMeter
 from router.metrics.slot import Cells
@@ -24,20 +23,6 @@ from router.ready import ReadyAnswers
 from router.ready_door import ReadyDoor
 from router.resolve import Resolver
 from router.site_names import SiteNames
-
-
-def prepare(config: Config) -> DataFolder:
-    """Makes the data folder if it is new, and proves that its keys and domain are the ones that we were given.
-
-    Raises DataFolderRefused, StoreError, KeysRefused, SecretUnusable.
-    """
-    folder = DataFolder(config.data)
-    folder.create()
-    with open_store(folder.kv, create=True) as store:
-        open_key_ring(store, folder.route_keys)
-        settle_pages_domain(store, config.pages_domain)
-        note_data_centre(store, config.dc)
-    return folder
 
 
 @dataclass(frozen=True, slots=True)

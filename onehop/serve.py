@@ -8,43 +8,35 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from importlib import import_module
 from typing import Final
 
-from onehop.access_log_parts import AccessLogUnusable, access_log_of, prove_access_log
-from onehop.config import Config, ConfigRefused, url_of
-from onehop.data_folder import DataFolder, DataFolderRefused
-from onehop.edge_parts import opened_edge, prepare
-from onehop.listener_limits import with_limits
+from onehop.access_log_parts import AccessLogUnusable, prove_access_log
+from onehop.config import Config, ConfigRefused
+from onehop.data_folder import DataFolder
 from onehop.listeners import API, EDGE, listen, take_inherited
 from onehop.log_setup import configure_logs
-from onehop.processes import EXIT_START_REFUSED, Role
+from onehop.prepared_folder import prepare
+from onehop.processes import Role
 from onehop.reload import settle
 from onehop.service_manager import ServiceManager
 from onehop.supervisor import Plan, ReloadRefused, Supervisor
-from onehop.worker_server import Served, serve_app
 from router.event_log import event_log
-from router.http1.limits import MIB, HttpLimits
-from router.metrics.meter import ListenerMeter
-from router.metrics.slot import held_slot
-from router.protocol import strict_protocol
+from router.http1.limits import HttpLimits
 
 CONNECTIONS_MIN: Final = 16
 OPEN_FILES_SPARE: Final = 256
 """Descriptors that connections leave to the store, the blobs and the loop."""
 CONTROL_PLANE: Final = "control plane"
-API_DRAINED_BYTES_MAX: Final = 8 * MIB
-"""The API bounds each route's body itself; what it refuses early may still be on its way."""
 
 
 def run_serve(
     config: Config,
     *,
-    read_again: Callable[[], Config] | None = None,
+    read_again: Callable[[], Config],
     as_json: bool = False,
-    on_ready: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Serves until told to stop; returns the exit code. `read_again` reads the configuration for a reload; `on_ready`
-    gets the edges' and the API's port."""
+    """Serves until told to stop; returns the exit code. `read_again` reads the configuration for a reload."""
     configure_logs(config.log_format)
     connections_count_max = max(CONNECTIONS_MIN, raise_open_files_limit() - OPEN_FILES_SPARE)
     prove_access_log(config)
@@ -53,20 +45,28 @@ def run_serve(
     api_socket = inherited.get(API) or listen(config.api_host, config.api_port, "--api-port")
     workers = Workers(config, prepare(config), edge_socket, api_socket, connections_count_max)
 
-    def announce() -> None:
-        workers.tell(as_json=as_json)
-        if on_ready is not None:
-            on_ready(workers.edge_port, workers.api_port)
-
     def replan() -> Plan:
-        return workers.replan(read_again) if read_again is not None else workers.plan()
+        return workers.replan(read_again)
 
     def stop_listening() -> None:
         edge_socket.close()
         api_socket.close()
 
     manager.serving = f"serving at port {workers.edge_port}, API at port {workers.api_port}"
-    return Supervisor(workers.plan(), on_ready=announce, replan=replan, on_stop=stop_listening, manager=manager).run()
+    return Supervisor(
+        workers.plan(),
+        on_ready=lambda: workers.tell(as_json=as_json),
+        replan=replan,
+        on_stop=stop_listening,
+        manager=manager,
+        meanwhile=load_the_edges,
+    ).run()
+
+
+def load_the_edges() -> None:
+    """What a start takes is mostly imports. The control plane brings in its own while, on another processor, this
+    process brings in the edges', which they and their heirs share; one after the other would take 100 ms more."""
+    import_module("onehop.edge_process")
 
 
 @dataclass(slots=True)
@@ -110,38 +110,18 @@ class Workers:
 
     def _run_edge(self, config: Config, role: str, ready: Callable[[], object]) -> None:
         self.api_socket.close()
-        limits = with_limits(HttpLimits(connections_count_max=self.connections_count_max), config.limits)
-        with (
-            held_slot(self.folder.metrics, role) as cells,
-            access_log_of(config, cells) as log,
-            opened_edge(config, self.folder, cells) as edge,
-        ):
-            meter = ListenerMeter(cells, "edge")
-            http = strict_protocol(limits, meter, edge.door, log)
-            serve_app(Served(edge.app, http, meter, config.drain_s), self.edge_socket, ready)
+        from onehop.edge_process import run_edge
+
+        run_edge(config, self.folder, self.edge_socket, role, ready, connections_count_max=self.connections_count_max)
 
     def _run_control_plane(self, config: Config, ready: Callable[[], object]) -> None:
-        # Imported here, after the fork: its 200 ms then pass beside the edges' start and not before it.
-        from control_plane.secret_files import SecretUnusable
-        from onehop.control_plane_parts import opened_control_plane
+        self.edge_socket.close()
+        from onehop.control_plane_process import run_control_plane
 
-        try:
-            with (
-                held_slot(self.folder.metrics, CONTROL_PLANE) as cells,
-                opened_control_plane(config, self.folder, edge_port=self.edge_port) as served,
-            ):
-                self.edge_socket.close()
-                self.folder.tell_api(url_of(config.api_host, self.api_port))
-                limits = HttpLimits(
-                    connections_count_max=self.connections_count_max, drained_bytes_max=API_DRAINED_BYTES_MAX
-                )
-                meter = ListenerMeter(cells, "api")
-                http = strict_protocol(limits, meter)
-                app = Served(served.app, http, meter, config.drain_s, before_drain=served.before_drain)
-                serve_app(app, self.api_socket, ready)
-        except (DataFolderRefused, SecretUnusable) as error:
-            sys.stderr.write(f"onehop: {error}\n")
-            raise SystemExit(EXIT_START_REFUSED) from None
+        run_control_plane(
+            config, self.folder, self.api_socket, CONTROL_PLANE, ready,
+            edge_port=self.edge_port, connections_count_max=self.connections_count_max,
+        )  # fmt: skip
 
     def tell(self, *, as_json: bool) -> None:
         """Where everything is, on stdout: for people, or one JSON object for programs."""

@@ -68,12 +68,13 @@ class Place:
 @dataclass(slots=True)
 class Supervisor:
     """Runs a plan until told to stop. `on_ready` is called once, when all serve; `replan` at each reload, which may
-    raise ReloadRefused; `on_stop` when no more connections are to come."""
+    raise ReloadRefused; `on_stop` when no more connections are to come; `meanwhile` while the first process begins."""
 
     plan: Plan
     on_ready: Callable[[], None]
     replan: Callable[[], Plan]
     on_stop: Callable[[], None] = lambda: None
+    meanwhile: Callable[[], None] = lambda: None
     manager: ServiceManager = field(default_factory=ServiceManager)
     _places: list[Place] = field(default_factory=list)
     _processes: dict[int, Process] = field(default_factory=dict)
@@ -96,9 +97,10 @@ class Supervisor:
         self._ends_with_terminal = is_in_foreground()
         for number in (*STOP_SIGNALS, RELOAD_SIGNAL, signal.SIGCHLD):
             signal.signal(number, lambda _number, _frame: None)  # the wake-up pipe tells which
-        gc.freeze()  # no child's collector walks, and thereby copies, what they all share
-        for role in self.plan.roles:
+        for index, role in enumerate(self.plan.roles):
             self._places.append(Place(role, self._start(role)))
+            if index == 0:
+                self.meanwhile()
         while True:
             signals = self._wait()
             if self._asks_to_stop(signals):
@@ -140,6 +142,7 @@ class Supervisor:
         def ready() -> None:
             os.write(self._ready_write, READY_MESSAGE.pack(os.getpid()))
 
+        gc.freeze()  # no child's collector walks, and thereby copies, what they all share
         process = fork_into(role, time.monotonic(), ready)
         self._processes[process.pid] = process
         return process

@@ -6,6 +6,7 @@ where no other worker is left, those connections would be reset.
 
 import asyncio
 import errno
+import gc
 import os
 import select
 import signal
@@ -80,6 +81,8 @@ class WorkerServer(uvicorn.Server):
         await self._listen()
         self.started = True
         self._ready()
+        gc.freeze()  # all that is there now stays: collections needn't walk it
+        gc.enable()
 
     def _stop(self) -> None:
         self.should_exit = True

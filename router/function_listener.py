@@ -58,7 +58,7 @@ async def listening(path: Path, app: Any, may_call: Callable[[int], bool]) -> As
     addresses = AddressCounts()
 
     def protocol() -> FunctionProtocol:
-        return FunctionProtocol(config, state, {}, LIMITS, meter, None, addresses)
+        return FunctionProtocol(config, state, {}, LIMITS, meter, addresses)
 
     server = await loop.create_unix_server(protocol, str(path))
     open_to_all(path)

@@ -21,23 +21,17 @@ from uvicorn.config import Config
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 from uvicorn.server import ServerState
 
-from asset_server.mapped_file import file_of
 from router.access_log import AccessLog
 from router.address_counts import AddressCounts
 from router.deadline import Deadline
 from router.exchange import RECEIVED_NS, UPGRADE, AsgiApp, Exchange, Scope, answer_server_options
-from router.file_sending import send_at_once
-from router.head_memory import HeadMemory
 from router.http1.head import RequestHead
 from router.http1.limits import HttpLimits
 from router.http1.refusal import Refused, bad_request, render_refusal
 from router.http1.request_reader import RequestReader
 from router.metrics.meter import ListenerMeter
-from router.ready_door import NO_TURN, ReadyDoor, heed_conditions
 
 RESET_AT_CLOSE: Final = struct.pack("ii", 1, 0)  # socket(7), struct linger: on, for no time
-KNOWN_AT_ONCE_MAX: Final = 64
-"""Requests answered in one go; more that came in the same segment let other connections pass first."""
 ASGI_VERSIONS: Final = {"version": "3.0", "spec_version": "2.3"}
 
 
@@ -52,14 +46,8 @@ class Phase(Enum):
     LINGERING = auto()  # the same, and the client may still be sending what nobody reads
 
 
-IDLE: Final = Phase.IDLE
-
-
-def strict_protocol(
-    limits: HttpLimits, meter: ListenerMeter, door: ReadyDoor | None = None, log: AccessLog | None = None
-) -> type[asyncio.Protocol]:
-    """The class to pass to `uvicorn.Config(http=…)`; uvicorn makes one of it for each connection. With a `door`,
-    requests that it knows are answered without entering the application; with a `log`, all are noted."""
+def strict_protocol(limits: HttpLimits, meter: ListenerMeter) -> type[asyncio.Protocol]:
+    """The class to pass to `uvicorn.Config(http=…)`; uvicorn makes one of it for each connection."""
     addresses = AddressCounts()
 
     class LimitedProtocol(StrictProtocol):
@@ -70,7 +58,7 @@ def strict_protocol(
             app_state: dict[str, Any],
             _loop: asyncio.AbstractEventLoop | None = None,
         ) -> None:
-            super().__init__(config, server_state, app_state, limits, meter, door, addresses, log)
+            super().__init__(config, server_state, app_state, limits, meter, addresses)
 
     return LimitedProtocol
 
@@ -85,7 +73,6 @@ class StrictProtocol(asyncio.Protocol):
         app_state: dict[str, Any],
         limits: HttpLimits,
         meter: ListenerMeter,
-        door: ReadyDoor | None,
         addresses: AddressCounts,
         log: AccessLog | None = None,
     ) -> None:
@@ -95,17 +82,14 @@ class StrictProtocol(asyncio.Protocol):
         self._app_state = app_state
         self._limits = limits
         self._meter = meter
-        self._door = door
         self._log = log
         self._addresses = addresses
-        self._memory = HeadMemory(limits)
         self._loop = asyncio.get_running_loop()
         self._deadline = Deadline(self._loop, self._deadline_passed)
 
         # The connection
         self._transport: asyncio.Transport
         self._client: tuple[str, int] | None = None
-        self._socket: socket.socket | None = None
         self._counted_address: str | None = None
         self._scheme = "http"
         self._phase = Phase.IDLE
@@ -138,7 +122,6 @@ class StrictProtocol(asyncio.Protocol):
         self._transport = transport
         self._client = get_remote_addr(transport)
         self._scheme = "https" if transport.get_extra_info("sslcontext") else "http"
-        self._socket = transport.get_extra_info("socket") if self._scheme == "http" else None
         self._meter.opened()
         self._server_state.connections.add(self)  # type: ignore[arg-type]  # the union lists uvicorn's own classes
         self._begin_idling()
@@ -159,31 +142,6 @@ class StrictProtocol(asyncio.Protocol):
         return None
 
     def data_received(self, data: bytes) -> None:
-        if self._phase is IDLE and self._door is not None:
-            # One request with the last header block, answered from ready bytes: the road that must be short.
-            known, door = self._memory.last, self._door
-            if known.generation == door.generation and known.keep_alive and data.endswith(known.data):
-                answer = known.find(data[: known.line_end])
-                if known.conditions and answer is not None:
-                    answer = heed_conditions(known, answer)
-                left = self._requests_left - 1
-                if (
-                    answer is not None
-                    and answer.tail is None
-                    and answer.dated_by is door.default_fields
-                    and left > 0
-                    and not self.is_write_paused
-                    and self._log is None
-                ):
-                    self._requests_left = left
-                    self._answered_s = door.began_s
-                    answer.is_asked = True
-                    door.answered.append(known.series + answer.status_class)
-                    self._transport.write(answer.data)
-                    return
-            data = self._answer_known(door, data)
-            if not data:
-                return
         self._received_bytes += len(data)
         if self._phase is Phase.LINGERING or self._phase is Phase.CLOSING:
             self._discard(len(data))
@@ -233,7 +191,6 @@ class StrictProtocol(asyncio.Protocol):
         """The worker is to end: a connection closes after its answer. So does an idle one, after a moment without a
         request: closed now, it could cross one that is on its way, and its client would have no answer."""
         self._is_draining = True
-        self._door = None  # what it has ready keeps connections alive
         if self._phase is Phase.IDLE:
             self._begin_idling()
         elif self._phase is Phase.TUNNEL:
@@ -303,49 +260,6 @@ class StrictProtocol(asyncio.Protocol):
         self._transport.abort()
 
     # From bytes to answers
-
-    def _answer_known(self, door: ReadyDoor, data: bytes) -> bytes:
-        """Answers those of the requests in `data` that the door has or makes an answer for. What it returns, from the
-        first that it hasn't on, is for the reader, which sees nothing of the others."""
-        if door.generation == NO_TURN:
-            door.begin_turn(self._server_state.default_headers, self._loop.call_soon)
-        start, at_once_left, memory = 0, KNOWN_AT_ONCE_MAX, self._memory
-        while at_once_left and start < len(data) and self._requests_left > 1 and not self.is_write_paused:
-            line_end = data.find(b"\n", start) + 1
-            found = memory.find(door, data, line_end, self._client, self._scheme) if line_end else None
-            if found is None:
-                break
-            known, end = found
-            if known.generation != door.generation:
-                door.bind(known)
-            answer = door.answer(known, data[start:line_end], target_bytes_max=self._limits.target_bytes_max)
-            if answer is None:
-                break
-            if self._log is not None:
-                self._log.note_ready(self._client, data[start:end], answer.status, answer.body_bytes)
-            start = end
-            at_once_left -= 1
-            self._requests_left -= 1
-            door.answered.append(known.series + answer.status_class)
-            if not known.keep_alive:
-                self._write_answer(answer.closing(), answer.tail)
-                self._reader.receive(data[start:])
-                self._end()
-                return b""
-            self._write_answer(answer.data, answer.tail)
-        self._answered_s = door.began_s
-        return data[start:] if start else data
-
-    def _write_answer(self, data: bytes, tail: memoryview | None) -> None:
-        transport, connection = self._transport, self._socket
-        if tail is not None and connection is not None:
-            file = file_of(tail)
-            if file is not None and not transport.is_closing() and not transport.get_write_buffer_size():
-                data, tail = send_at_once(connection.fileno(), connection.family, data, tail, file)
-        if data:
-            transport.write(data)
-        if tail:
-            transport.write(tail)
 
     def _advance(self) -> None:
         """As far as the bytes here go; the only place that asks the reader."""

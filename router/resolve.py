@@ -70,9 +70,12 @@ class RouteDamaged(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """There's no route."""
+    """There's no route. `is_below_pages_domain`: it can only be a site's own, never a custom domain; `site`, whose it
+    would be."""
 
     hostname: Hostname
+    is_below_pages_domain: bool = False
+    site: str | None = None
 
 
 class Resolver:
@@ -180,7 +183,7 @@ class Resolver:
             fallback = self._by_table(hostname, site_no, damage)
             if fallback is None:
                 self._meter.add(UNKNOWN_HOSTS)
-                unknown = self._unknown[host] = Unknown(hostname)
+                unknown = self._unknown[host] = self._unknown_host(hostname)
                 self._meter.put(UNKNOWN_CACHED, len(self._unknown))
                 return unknown
             known = Resolved(hostname, fallback, route_keys, Scheme.LEGACY, rule.name)
@@ -189,6 +192,11 @@ class Resolver:
             self._remember(host, decision)
         self._meter.resolved(known.scheme, perf_counter_ns() - started_ns)
         return decision
+
+    def _unknown_host(self, hostname: Hostname) -> Unknown:
+        named = self._names.split(hostname)
+        site = named[0] if named is not None else None
+        return Unknown(hostname, self._names.is_below_pages_domain(hostname), site)
 
     def _decision(self, known: Resolved, rule: SiteRule) -> Resolved | ByRequest:
         site_no = known.pipeline.site_no
