@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(given: list[str]) -> int:
     """Imports what this command line needs, and no more."""
     if given[:1] == ["serve"]:
-        gc.disable()  # what imports make stays; each process collects from when it serves on (app_server)
+        gc.disable()  # what imports make stays; each process collects from when it serves on (worker_server)
         from onehop.plain_serve import parse_plain_serve, run_plain_serve
 
         plain = parse_plain_serve(given[1:])

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Final
 
 from control_plane.secret_files import SecretUnusable
-from onehop.app_server import serve_app
 from onehop.config import Config, url_of
 from onehop.control_plane_parts import opened_control_plane
 from onehop.data_folder import DataFolder, DataFolderRefused
 from onehop.processes import EXIT_START_REFUSED
+from onehop.worker_server import Served, serve_app
 from router.http1.limits import MIB, HttpLimits
 from router.metrics.meter import ListenerMeter
 from router.metrics.slot import held_slot
@@ -37,8 +37,9 @@ def run_control_plane(
             opened_control_plane(config, folder, edge_port=edge_port) as served,
         ):
             folder.tell_api(url_of(config.api_host, listener.getsockname()[1]))
-            http = strict_protocol(limits, ListenerMeter(cells, "api"))
-            serve_app(served.app, listener, config.drain_s, ready, http=http, before_drain=served.before_drain)
+            meter = ListenerMeter(cells, "api")
+            app = Served(served.app, strict_protocol(limits, meter), meter, config.drain_s, served.before_drain)
+            serve_app(app, listener, ready)
     except (DataFolderRefused, SecretUnusable) as error:
         sys.stderr.write(f"onehop: {error}\n")
         raise SystemExit(EXIT_START_REFUSED) from None

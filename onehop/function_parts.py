@@ -137,7 +137,7 @@ class EdgeFunctions:
 
     async def stop(self) -> None:
         await self._open.aclose()
-        self._folder.remove()  # here: uvicorn ends the process by the signal that it got, before any block ends
+        self._folder.remove()  # here too: a process that is killed at its deadline ends no block
 
     async def answer(
         self,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from onehop.config import PARSERS, load_config
+from onehop.config import PARSERS, Config, load_config
 from onehop.serve import run_serve
 
 SETTINGS: Final = {"--" + name.replace("_", "-"): name for name in PARSERS}
@@ -51,4 +51,7 @@ def parse_plain_serve(arguments: Sequence[str]) -> PlainServe | None:
 
 
 def run_plain_serve(plain: PlainServe) -> int:
-    return run_serve(load_config(plain.settings, os.environ, file=plain.config), as_json=plain.as_json)
+    def read() -> Config:
+        return load_config(plain.settings, os.environ, file=plain.config)
+
+    return run_serve(read(), read_again=read, as_json=plain.as_json)

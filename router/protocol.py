@@ -16,6 +16,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 from uvicorn.server import ServerState
 
+from router.access_log import AccessLog
 from router.admission import Admission
 from router.asgi_scope import scope_of
 from router.exchange import AsgiApp, Exchange, answer_server_options
@@ -58,6 +59,7 @@ class StrictProtocol(asyncio.Protocol):
         limits: HttpLimits,
         meter: ListenerMeter,
         admission: Admission,
+        log: AccessLog | None = None,
     ) -> None:
         self._app: AsgiApp = config.loaded_app
         self._root_path = config.root_path
@@ -65,6 +67,7 @@ class StrictProtocol(asyncio.Protocol):
         self._app_state = app_state
         self._limits = limits
         self._meter = meter
+        self._log = log
         self._admission = admission
         self._loop = asyncio.get_running_loop()
         self._patience = Patience(self._loop, limits, self._patience_ended)
@@ -137,6 +140,8 @@ class StrictProtocol(asyncio.Protocol):
         self._admission.leave(self._address)
         self._server_state.connections.discard(self)
         if self._exchange is not None:
+            if self._log is not None and not self._exchange.is_answered:
+                self._log.note_exchange(self._client, self._exchange)
             self._exchange.disconnect()
         self._out.lost()
         self.resume_writing()
@@ -159,10 +164,11 @@ class StrictProtocol(asyncio.Protocol):
     # What uvicorn's server calls
 
     def shutdown(self) -> None:
-        """The worker is to end: an idle connection closes now, another after its answer."""
+        """The worker is to end: a connection closes after its answer. So does an idle one, after a moment without a
+        request: closed now, it could cross one that is on its way, and its client would have no answer."""
         self._is_draining = True
-        if self._phase is Phase.IDLE or self._phase is Phase.LINGERING:
-            self._close()
+        if self._phase is Phase.IDLE:
+            self._begin_idling()
         elif self._phase is Phase.TUNNEL:
             self._transport.close()
         elif self._exchange is not None:
@@ -204,6 +210,8 @@ class StrictProtocol(asyncio.Protocol):
 
     def answered(self, *, keep_alive: bool) -> None:
         self._server_state.total_requests += 1
+        if self._log is not None and self._exchange is not None:
+            self._log.note_exchange(self._client, self._exchange)
         if self._phase is Phase.TUNNEL:
             self._close()
             return
@@ -316,6 +324,8 @@ class StrictProtocol(asyncio.Protocol):
         """One answer, unless the request has got one; nothing after it is parsed."""
         self._meter.refused(refused.status, refused.limit)
         exchange = self._exchange
+        if self._log is not None and (exchange is None or exchange.is_answered):
+            self._log.note_refusal(self._client, refused.status)
         if exchange is None or not exchange.has_started_answer:
             is_head = self._reader.method == b"HEAD" or (exchange is not None and exchange.is_for_head)
             if exchange is not None:
@@ -369,7 +379,7 @@ class StrictProtocol(asyncio.Protocol):
         if self.is_write_paused:
             self._begin_window()  # the last answer is still on its way
             return
-        self._patience.with_idling()
+        self._patience.with_idling(self._limits.drain_idle_s if self._is_draining else None)
 
     def _begin_window(self) -> None:
         self._patience.with_window(self._out.taken_bytes)
@@ -395,7 +405,7 @@ class StrictProtocol(asyncio.Protocol):
     def _look_at_idling(self) -> None:
         """What was answered from ready bytes has moved no deadline, and counted no bytes."""
         left_s = self._answered_s + self._limits.idle_s - self._loop.time()
-        if left_s > 0:
+        if left_s > 0 and not self._is_draining:
             self._patience.with_idling(left_s)
         elif self._out.unsent_bytes:
             self._begin_window()

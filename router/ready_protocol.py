@@ -10,6 +10,7 @@ from typing import Any, Final
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from router.access_log import AccessLog
 from router.admission import Admission
 from router.head_memory import HeadMemory
 from router.http1.limits import HttpLimits
@@ -23,8 +24,10 @@ KNOWN_AT_ONCE_MAX: Final = 64
 IDLE: Final = Phase.IDLE
 
 
-def ready_protocol(limits: HttpLimits, meter: ListenerMeter, door: ReadyDoor) -> type[asyncio.Protocol]:
-    """The class to pass to `uvicorn.Config(http=…)`."""
+def ready_protocol(
+    limits: HttpLimits, meter: ListenerMeter, door: ReadyDoor, log: AccessLog | None = None
+) -> type[asyncio.Protocol]:
+    """The class to pass to `uvicorn.Config(http=…)`. With a `log`, all requests are noted."""
     admission = Admission(limits)
 
     class DoorProtocol(ReadyProtocol):
@@ -35,7 +38,7 @@ def ready_protocol(limits: HttpLimits, meter: ListenerMeter, door: ReadyDoor) ->
             app_state: dict[str, Any],
             _loop: asyncio.AbstractEventLoop | None = None,
         ) -> None:
-            super().__init__(config, server_state, app_state, limits, meter, admission, door)
+            super().__init__(config, server_state, app_state, limits, meter, admission, door, log)
 
     return DoorProtocol
 
@@ -52,10 +55,15 @@ class ReadyProtocol(StrictProtocol):
         meter: ListenerMeter,
         admission: Admission,
         door: ReadyDoor,
+        log: AccessLog | None,
     ) -> None:
-        super().__init__(config, server_state, app_state, limits, meter, admission)
+        super().__init__(config, server_state, app_state, limits, meter, admission, log)
         self._door = door
         self._memory = HeadMemory(limits)
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        self._memory = HeadMemory(self._limits)  # with nothing in it that is answered without a further look
 
     def data_received(self, data: bytes) -> None:
         if self._phase is IDLE:
@@ -72,6 +80,7 @@ class ReadyProtocol(StrictProtocol):
                     and answer.dated_by is door.default_fields
                     and left > 0
                     and not self.is_write_paused
+                    and self._log is None
                 ):
                     self._requests_left = left
                     self._answered_s = door.began_s
@@ -87,6 +96,8 @@ class ReadyProtocol(StrictProtocol):
     def _answer_known(self, door: ReadyDoor, data: bytes) -> bytes:
         """Answers those of the requests in `data` that the door has or makes an answer for. What it returns, from the
         first that it hasn't on, is for the reader, which sees nothing of the others."""
+        if self._is_draining:
+            return data  # what is ready keeps connections alive
         if door.generation == NO_TURN:
             door.begin_turn(self._server_state.default_headers, self._loop.call_soon)
         start, at_once_left, memory = 0, KNOWN_AT_ONCE_MAX, self._memory
@@ -101,6 +112,8 @@ class ReadyProtocol(StrictProtocol):
             answer = door.answer(known, data[start:line_end], target_bytes_max=self._limits.target_bytes_max)
             if answer is None:
                 break
+            if self._log is not None:
+                self._log.note_ready(self._client, data[start:end], answer.status, answer.body_bytes)
             start = end
             at_once_left -= 1
             self._requests_left -= 1

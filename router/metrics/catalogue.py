@@ -178,6 +178,18 @@ FAILURES: Final = Metric(
     "Requests that ended in an error of Onehop's own: answered 500, or torn off.",
     (Label("listener", LISTENERS),),
 )
+ACCEPT_PAUSES: Final = Metric(
+    "onehop_accept_pauses_total",
+    Kind.COUNTER,
+    "Times that a process had no descriptor left and let newcomers wait.",
+    (Label("listener", LISTENERS),),
+)
+ACCESS_LINES_LOST: Final = Metric(
+    "onehop_access_lines_lost_total",
+    Kind.COUNTER,
+    "Lines of the access log that weren't written.",
+    (Label("reason", ("buffer full", "write failed")),),
+)
 CONNECTIONS: Final = Metric("onehop_connections", Kind.GAUGE, "Connections open now.")
 DECISIONS_CACHED: Final = Metric("onehop_decisions_cached", Kind.GAUGE, "Decisions in the cache.")
 UNKNOWN_CACHED: Final = Metric("onehop_unknown_cached", Kind.GAUGE, "Unknown hosts in their cache.")
@@ -238,6 +250,8 @@ COUNTED: Final = (
     REFUSALS,
     ENDINGS,
     FAILURES,
+    ACCEPT_PAUSES,
+    ACCESS_LINES_LOST,
     CONNECTIONS,
     DECISIONS_CACHED,
     UNKNOWN_CACHED,

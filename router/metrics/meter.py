@@ -11,6 +11,7 @@ from typing import Final
 
 from router.metrics.bounds import BOUNDS_NS, BUCKETS_COUNT
 from router.metrics.catalogue import (
+    ACCEPT_PAUSES,
     CONNECTIONS,
     CONNECTIONS_OPENED,
     ENDINGS,
@@ -112,13 +113,14 @@ class EdgeMeter:
 class ListenerMeter:
     """One listener's counts. `listener` is one of catalogue.LISTENERS."""
 
-    __slots__ = ("_cells", "_endings", "_failures", "_open", "_opened", "_refusals")
+    __slots__ = ("_cells", "_endings", "_failures", "_open", "_opened", "_pauses", "_refusals")
 
     def __init__(self, cells: Cells, listener: str) -> None:
         self._cells = cells
         self._open = cell(CONNECTIONS)
         self._opened = cell(CONNECTIONS_OPENED, listener)
         self._failures = cell(FAILURES, listener)
+        self._pauses = cell(ACCEPT_PAUSES, listener)
         self._refusals = {reason: cell(REFUSALS, listener, reason) for reason in Refusal}
         self._endings = {limit: cell(ENDINGS, listener, limit) for limit in Ending}
 
@@ -142,3 +144,6 @@ class ListenerMeter:
 
     def failed(self) -> None:
         self._cells[self._failures] += 1
+
+    def paused(self) -> None:
+        self._cells[self._pauses] += 1

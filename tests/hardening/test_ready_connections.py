@@ -115,3 +115,23 @@ def test_64_a_worker_that_ends_lets_a_ready_body_go_out(tmp_path: Path) -> None:
         client.read_until(b"\r\n\r\n")
         listener.server.should_exit = True
         assert len(client.read_to_end()) == len(LARGE)
+
+
+def test_64_a_connection_that_was_idle_when_its_worker_was_told_to_end_is_answered_once_more(tmp_path: Path) -> None:
+    with serving_ready(tmp_path, HttpLimits(drain_idle_s=TIMEOUT_S)) as listener, listener.connect() as client:
+        warm(client, request())
+        listener.server.should_exit = True
+        while is_listening(listener):
+            pass
+        client.send(request() * 2)
+        (answer,) = split_answers(client.read_to_end())
+        assert (answer.status, answer.headers["connection"]) == (200, "close")
+
+
+def is_listening(listener: Listener) -> bool:
+    """Once it isn't, its connections have been told, too: that is one step of the server's."""
+    try:
+        listener.connect().socket.close()
+    except OSError as error:
+        return not isinstance(error, ConnectionRefusedError)
+    return True

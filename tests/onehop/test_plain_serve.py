@@ -25,7 +25,7 @@ def read_by_typer(monkeypatch: pytest.MonkeyPatch, arguments: Sequence[str]) -> 
         told.extend([{name: value for name, value in flags.items() if value is not None}, file])
         return Config()
 
-    def run_serve(_config: Config, *, as_json: bool) -> int:
+    def run_serve(_config: Config, *, read_again: object, as_json: bool) -> int:
         told.append(as_json)
         return 0
 
