@@ -176,8 +176,10 @@ class Mover:
 
     def _one_key(self, snapshot: Snapshot, key_id: str | None) -> KeyRing:
         keys = live_ring(snapshot, self.read_keys())
-        if keys.previous is not None or key_id not in (None, keys.current.id):
+        if keys.previous is not None:
             raise KeysChanged("a hash key is being replaced; finish that with 'onehop keys rotate', then migrate again")
+        if key_id not in (None, keys.current.id):
+            raise KeysChanged("the hash key was replaced after the job had begun")
         return keys
 
     def _note_collected(self, chunk: Chunk, collection: Collection) -> None:

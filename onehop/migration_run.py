@@ -12,9 +12,17 @@ from migration.progress import Progress, State, read_progress
 from migration.samples import Sample, SampleLog
 from onehop.data_folder import DataFolder
 from onehop.errors import CommandFailed
-from onehop.migration_parts import MigrationOptions, WatchedHealth, only_job, opened_job, unfinished_job
+from onehop.migration_parts import (
+    MigrationOptions,
+    WatchedHealth,
+    begin_control,
+    need_one_key,
+    opened_job,
+    unfinished_job,
+)
 from onehop.opened_store import OpenedStore
 from onehop.output import Watcher
+from onehop.route_lock import job_name, moving_routes
 from workflows import InstanceHandle, InstanceNotFound, NonRetryableError, StepError, WorkflowError
 from workflows.engine import Engine
 
@@ -65,10 +73,13 @@ class JobWatch:
 
 
 def run_job(it: OpenedStore, options: MigrationOptions, on_look: Callable[[Progress], None]) -> Progress:
-    """A new job, or the rest of one that was cut short. Raises JobUnderWay, MigrationEnded."""
-    unfinished = unfinished_job(it)
-    job = unfinished.job if unfinished is not None else secrets.token_hex(JOB_ID_BYTES)
-    with only_job(it.folder, job):
+    """A new job, or the rest of one that was cut short. Raises RoutesBusy, RotationHalfDone, MigrationEnded."""
+    with moving_routes(it.folder) as tell_name:
+        need_one_key(it)
+        unfinished = unfinished_job(it)
+        job = unfinished.job if unfinished is not None else secrets.token_hex(JOB_ID_BYTES)
+        tell_name(job_name(job))
+        begin_control(it, options, is_resumed=unfinished is not None)
         return asyncio.run(run_to_the_end(it, options, job, on_look))
 
 

@@ -13,14 +13,14 @@ import typer
 from migration.failures import Failure, read_failures
 from migration.pacing import Hours
 from migration.plan import plan_migration
-from migration.progress import Control, Progress, put_control, read_control, read_progress
+from migration.progress import Control, Progress, read_control, read_progress
 from onehop.commands.migrate_finish import cleanup, verify
 from onehop.commands.migrate_rollout import report, rollout
 from onehop.commands.options import AsJson, Data
 from onehop.config import load_config
 from onehop.errors import CommandFailed
 from onehop.log_setup import configure_logs
-from onehop.migration_parts import NICENESS, MigrationOptions
+from onehop.migration_parts import NICENESS, MigrationOptions, set_control
 from onehop.migration_run import JobWatch, run_job
 from onehop.opened_store import OpenedStore, find_folder, opened
 from onehop.output import show_fields, show_json, show_line, show_table, watched
@@ -79,19 +79,27 @@ def run(
     """Migrate; goes on with a job that was cut short. Every host is served meanwhile."""
     with opened(find_folder(data)) as it:
         wanted = wanted_sites(it, names=sites, dc=dc)
-        set_control(it, deployments_per_s=rate, bytes_per_s=bytes_rate, is_paused=False, pause_reason="")
-        migrate(it, MigrationOptions(wanted, parsed_hours(hours), parallel, guard), as_json=as_json)
+        options = MigrationOptions(wanted, parsed_hours(hours), parallel, guard, rate, bytes_rate)
+        migrate(it, options, as_json=as_json)
 
 
 @app.command("retry")
-def retry(parallel: Parallel = 1, guard: Guard = True, data: Data = None, as_json: AsJson = False) -> None:
-    """Migrate the sites again of which something failed."""
+def retry(
+    rate: Rate = None,
+    bytes_rate: BytesRate = None,
+    parallel: Parallel = 1,
+    guard: Guard = True,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Migrate the sites again of which something failed, at the pace that was set last."""
     with opened(find_folder(data)) as it:
         with it.store.read() as snapshot:
             failed = frozenset(each.site_no for each in read_failures(snapshot))
         if not failed:
             raise NothingToDo("nothing has failed; 'onehop migrate status' shows the last job")
-        migrate(it, MigrationOptions(failed, None, parallel, guard), as_json=as_json)
+        options = MigrationOptions(failed, None, parallel, guard, rate, bytes_rate, keeps_pace=True)
+        migrate(it, options, as_json=as_json)
 
 
 def migrate(it: OpenedStore, options: MigrationOptions, *, as_json: bool) -> None:
@@ -217,13 +225,6 @@ def show_failures(failures: list[Failure], count: int) -> None:
         show_line(f"site {each.site_no}: {each.what}: {each.reason}")
     if count > FAILURES_SHOWN:
         show_line(f"and {count - FAILURES_SHOWN} more")
-
-
-def set_control(it: OpenedStore, **members: Any) -> Control:
-    with it.store.write() as transaction:
-        control = dataclasses.replace(read_control(transaction), **members)
-        put_control(transaction, control)
-    return control
 
 
 def wanted_sites(it: OpenedStore, *, names: str | None, dc: str | None) -> frozenset[int] | None:
