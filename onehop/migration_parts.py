@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from migration.guard import Health
-from migration.job import Migration, Work, migration_workflow
+from migration.job import Work, migration_workflow
 from migration.move import Chunk, Mover
 from migration.pacing import Hours, Pacer
 from migration.progress import Control, Progress, put_control, read_control, read_progress
@@ -46,8 +46,8 @@ class RotationHalfDone(CommandFailed):
 
 @dataclass(frozen=True, slots=True)
 class MigrationOptions:
-    """`sites` are numbers, None for all; `parallel` is how many processes collect. `rate` and `bytes_rate` are a second,
-    None for no bound, or for the bound that there was where the job `keeps_pace`."""
+    """`sites` are numbers, None for all; `parallel` is how many processes collect. `rate` and `bytes_rate` are a
+    second, None for no bound, or for the bound that there was where the job `keeps_pace`."""
 
     sites: frozenset[int] | None = None
     hours: Hours | None = None

@@ -68,6 +68,6 @@ def busy_because_of(name: str) -> str:
     if name == ROTATION:
         return f"{ROTATION} is under way in another process; wait until it has ended, then run this again"
     return (
-        f"{name or 'a job'} is under way; 'onehop migrate status' shows how far it is, wait until it has ended, then run "
-        "this again"
+        f"{name or 'a job'} is under way; 'onehop migrate status' shows how far it is; wait until it has ended, then "
+        "run this again"
     )

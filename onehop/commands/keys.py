@@ -9,7 +9,7 @@ import typer
 
 from control_plane.key_proofs import TOKEN_PEPPER, VARIABLES_KEY, give_up_key
 from migration.pacing import Pacer
-from onehop.commands.options import AsJson, Data
+from onehop.commands.options import AsJson, Data, at_least
 from onehop.config import load_config
 from onehop.errors import CommandFailed
 from onehop.log_setup import configure_logs
@@ -47,7 +47,9 @@ def rotate(
     drop_orphans: Annotated[
         int, typer.Option(min=0, help="How many routes that belong to no record may be lost with the old key.")
     ] = 0,
-    rate: Annotated[float | None, typer.Option("--rate", min=1, help="Hosts a second at the most.")] = None,
+    rate: Annotated[
+        float | None, typer.Option("--rate", click_type=at_least(1), help="Hosts a second at the most.")
+    ] = None,
     guard: Annotated[bool, typer.Option(help="Slow down when visitors fare worse, stop past a limit.")] = True,
     data: Data = None,
     as_json: AsJson = False,

@@ -16,7 +16,7 @@ from migration.plan import plan_migration
 from migration.progress import Control, Progress, read_control, read_progress
 from onehop.commands.migrate_finish import cleanup, verify
 from onehop.commands.migrate_rollout import report, rollout
-from onehop.commands.options import AsJson, Data
+from onehop.commands.options import AsJson, Data, at_least
 from onehop.config import load_config
 from onehop.errors import CommandFailed
 from onehop.log_setup import configure_logs
@@ -33,8 +33,10 @@ WATCH_S: Final = 1.0
 FAILURES_SHOWN: Final = 50
 REASON_PAUSED: Final = "paused by 'onehop migrate pause'"
 
-Rate = Annotated[float | None, typer.Option("--rate", min=1, help="Deployments a second at the most.")]
-BytesRate = Annotated[float | None, typer.Option("--bytes-rate", min=1000, help="Bytes of routes a second, at most.")]
+Rate = Annotated[float | None, typer.Option("--rate", click_type=at_least(1), help="Deployments a second at the most.")]
+BytesRate = Annotated[
+    float | None, typer.Option("--bytes-rate", click_type=at_least(1000), help="Bytes of routes a second, at most.")
+]
 Parallel = Annotated[int, typer.Option(min=1, max=64, help="Processes that read tables.")]
 Guard = Annotated[bool, typer.Option(help="Slow down when visitors fare worse, stop past a limit.")]
 

@@ -11,7 +11,7 @@ from migration.failures import read_failures
 from migration.progress import read_progress
 from migration.report import render_report
 from migration.samples import SampleLog, read_samples
-from onehop.commands.options import AsJson, Data
+from onehop.commands.options import SOME_PERCENT, AsJson, Data
 from onehop.commands.policy import who
 from onehop.config import load_config
 from onehop.errors import CommandFailed
@@ -21,6 +21,7 @@ from onehop.opened_store import find_folder, opened
 from onehop.output import show_json, show_line, watched
 
 DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(s|m|h|)")
+HOLD_S_MAX: Final = 7 * 86_400.0
 UNIT_S: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -29,8 +30,8 @@ class NoReport(CommandFailed):
 
 
 def rollout(
-    to: Annotated[float, typer.Option(min=0.01, max=100, help="Percent of sites, at the end.")] = 100.0,
-    step: Annotated[float, typer.Option(min=0.01, max=100, help="Percent of sites, more at each step.")] = 10.0,
+    to: Annotated[float, typer.Option(click_type=SOME_PERCENT, help="Percent of sites, at the end.")] = 100.0,
+    step: Annotated[float, typer.Option(click_type=SOME_PERCENT, help="Percent of sites, more at each step.")] = 10.0,
     hold: Annotated[str, typer.Option(help="How long each step is looked at: 60s, 5m, 1h.")] = "60s",
     verify: Annotated[bool, typer.Option(help="Compare the sites of a step by both schemes before it.")] = True,
     data: Data = None,
@@ -69,6 +70,7 @@ def report(
 
 def parsed_duration_s(text: str) -> float:
     match = DURATION.fullmatch(text.strip())
-    if match is None or float(match[1]) <= 0:
-        raise typer.BadParameter(f"--hold {text!r} isn't a time such as 60s, 5m or 1h")
-    return float(match[1]) * UNIT_S[match[2]]
+    seconds = float(match[1]) * UNIT_S[match[2]] if match is not None else 0.0
+    if not 0 < seconds <= HOLD_S_MAX:
+        raise typer.BadParameter(f"--hold {text[:20]!r} isn't a time such as 60s, 5m or 1h, of at most 7 days")
+    return seconds

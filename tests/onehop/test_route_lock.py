@@ -1,4 +1,4 @@
-"""A migration's job and a key rotation keep out of each other's way, and the second is told at once whom to wait for."""
+"""A migration's job and a key rotation keep out of each other's way; the second is told at once whom to wait for."""
 
 import subprocess
 import sys
