@@ -8,6 +8,7 @@ import asyncio
 import dataclasses
 import multiprocessing
 import os
+import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from migration.guard import Health
-from migration.job import Work, migration_workflow
+from migration.job import Pieces, Work, migration_workflow
 from migration.move import Chunk, Mover
 from migration.pacing import Hours, Pacer
 from migration.progress import Control, Progress, put_control, read_control, read_progress
@@ -26,12 +27,14 @@ from onehop.data_folder import DataFolder
 from onehop.errors import CommandFailed
 from onehop.opened_store import OpenedStore, opened
 from onehop.processes import die_with_parent
+from onehop.steady_clock import SteadyClock
 from router.hashed import live_ring
 from router.key_files import read_key_ring
 from router.metrics.reading import Reading, read_metrics
 from workflows import Timing, open_engine
 from workflows.engine import Engine
 
+ENDING_S: Final = 10.0
 LEASE_MS: Final = 3_000
 """One process works at a time, so its successor needn't wait long to know that it is gone."""
 NICENESS: Final = 10
@@ -111,7 +114,7 @@ def mover_of(it: OpenedStore) -> Mover:
         read_keys=lambda: read_key_ring(it.folder.route_keys),
         names=it.names,
         folder=it.folder.migration / "runs",
-        now_s=time.time,
+        now_s=SteadyClock().now_s,
     )
 
 
@@ -140,14 +143,24 @@ def rotation_pacer(it: OpenedStore, *, rate: float | None, is_guarded: bool) -> 
 
 
 @asynccontextmanager
-async def opened_job(it: OpenedStore, options: MigrationOptions) -> AsyncIterator[Engine]:
-    """The engine that runs migrations of this folder, until the block ends."""
-    mover, pacer = mover_of(it), pacer_of(it, options)
-    with collecting_processes(it.folder, options) as collect:
-        work = Work(mover=mover, pacer=pacer, collect=collect, parallel=options.parallel, sites=options.sites)
-        timing = Timing(lease_ms=LEASE_MS, heartbeat_ms=LEASE_MS // 3)
-        async with open_engine(it.folder.workflow_store, [migration_workflow(work)], timing=timing) as engine:
-            yield engine
+async def opened_job(it: OpenedStore, options: MigrationOptions, pacer: Pacer) -> AsyncIterator[Engine]:
+    """The engine that runs migrations of this folder, until the block ends; then no piece of work runs any more.
+
+    Interrupted, pieces that run are neither waited for nor failed: the engine lets go of them first, so that the next
+    run takes them up again, and then they are asked to end.
+    """
+    mover, pieces = mover_of(it), Pieces()
+    try:
+        with collecting_processes(it.folder, options) as collect:
+            work = Work(mover, pacer, collect, options.parallel, options.sites, pieces)
+            timing = Timing(lease_ms=LEASE_MS, heartbeat_ms=LEASE_MS // 3, drain_ms=0)
+            try:
+                async with open_engine(it.folder.workflow_store, [migration_workflow(work)], timing=timing) as engine:
+                    yield engine
+            finally:
+                pacer.stop.set()
+    finally:
+        pieces.wait(ENDING_S)
 
 
 @contextmanager
@@ -156,13 +169,19 @@ def collecting_processes(folder: DataFolder, options: MigrationOptions) -> Itera
     doesn't survive a fork."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
-        options.parallel, mp_context=context, initializer=die_with_parent, initargs=(os.getpid(),)
+        options.parallel, mp_context=context, initializer=begin_collecting, initargs=(os.getpid(),)
     ) as pool:
 
         def collect(chunk: Chunk) -> "asyncio.Future[int]":
             return asyncio.get_running_loop().run_in_executor(pool, collect_chunk, folder, chunk)
 
         yield collect
+
+
+def begin_collecting(parent: int) -> None:
+    """Ctrl-C is the parent's to see, who ends its children."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    die_with_parent(parent)
 
 
 def collect_chunk(folder: DataFolder, chunk: Chunk) -> int:

@@ -6,30 +6,38 @@ Works on the data folder itself, beside a running server or without one.
 import dataclasses
 import os
 import time
+from contextlib import nullcontext
 from typing import Annotated, Any, Final
 
 import typer
+from rich.console import Console
 
 from migration.failures import Failure, read_failures
 from migration.pacing import Hours
 from migration.plan import plan_migration
-from migration.progress import Control, Progress, read_control, read_progress
+from migration.progress import Progress, State, read_control, read_progress
+from migration.pulse import Pulse, read_pulse
 from onehop.commands.migrate_finish import cleanup, verify
 from onehop.commands.migrate_rollout import report, rollout
 from onehop.commands.options import AsJson, Data, at_least
 from onehop.config import load_config
 from onehop.errors import CommandFailed
+from onehop.job_display import Unshown, document_of, job_bar, words_of
+from onehop.job_watch import JobWatch
 from onehop.log_setup import configure_logs
 from onehop.migration_parts import NICENESS, MigrationOptions, set_control
-from onehop.migration_run import JobWatch, run_job
+from onehop.migration_run import run_job
 from onehop.opened_store import OpenedStore, find_folder, opened
 from onehop.output import show_fields, show_json, show_line, show_table, watched
+from onehop.route_lock import job_name, mover_now
 from onehop.site_lookup import site_names_of, site_number
 from router.policy_record import read_policy
 
 app = typer.Typer(add_completion=False, help="Move what only routing tables have into the hashed scheme.")
 
 WATCH_S: Final = 1.0
+EXIT_INTERRUPTED: Final = 130
+ENDS: Final = tuple(state.value for state in State if state.is_end)
 FAILURES_SHOWN: Final = 50
 REASON_PAUSED: Final = "paused by 'onehop migrate pause'"
 
@@ -107,11 +115,11 @@ def retry(
 def migrate(it: OpenedStore, options: MigrationOptions, *, as_json: bool) -> None:
     configure_logs(load_config({}, os.environ).log_format)
     os.nice(NICENESS)  # of two that want the processor, the edge is to have it
-    with watched() as watcher:
-        progress = run_job(it, options, JobWatch(it.folder, watcher).look)
+    with job_bar(Console(stderr=True)) as bar:
+        progress = run_job(it, options, JobWatch(it.folder, bar))
     with it.store.read() as snapshot:
         control = read_control(snapshot)
-    show(progress, control, as_json=as_json)
+    show(document_of(progress, control, None, time.time()), as_json=as_json)
     if progress.failed:
         raise typer.Exit(1)
 
@@ -124,17 +132,34 @@ def status(
 ) -> None:
     """How far the job is, or how the last one ended."""
     with opened(find_folder(data)) as it:
-        while True:
-            with it.store.read() as snapshot:
-                progress, control = read_progress(snapshot), read_control(snapshot)
-            if progress is None:
-                told = "no migration yet; 'onehop migrate plan' says what one would do"
-                show_json({"state": "none"}) if as_json else show_line(told)
-                return
-            show(progress, control, as_json=as_json)
-            if not watch or progress.state.is_end:
-                return
-            time.sleep(WATCH_S)
+        told = told_of(it)
+        if told is None:
+            line = "no migration yet; 'onehop migrate plan' says what one would do"
+            show_json({"state": "none"}) if as_json else show_line(line)
+        elif watch:
+            watch_job(it, as_json=as_json)
+        else:
+            show(told, as_json=as_json)
+
+
+def watch_job(it: OpenedStore, *, as_json: bool) -> None:
+    """A bar on a terminal, else a line a second, until the job ends; Ctrl-C only ends the watching."""
+    console = Console()
+    try:
+        with job_bar(console) if not as_json else nullcontext(Unshown()) as bar:
+            while (told := told_of(it)) is not None and told["state"] not in ENDS:
+                bar.show(told)
+                if as_json:
+                    show_json(told)
+                elif not console.is_terminal:
+                    show_line(f"{told['state']} {told['percent']:.0f}% {words_of(told)}")
+                time.sleep(WATCH_S)
+            if told is not None:
+                bar.show(told)
+    except KeyboardInterrupt:
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    if told is not None:
+        show(told, as_json=as_json)
 
 
 @app.command("pause")
@@ -188,38 +213,33 @@ def need_job(it: OpenedStore) -> Progress:
     return progress
 
 
-def document_of(progress: Progress, control: Control) -> dict[str, Any]:
-    elapsed_s = (progress.ended_s or time.time()) - progress.started_s
-    rate = progress.done / elapsed_s if elapsed_s > 0 else 0.0
-    left = progress.total - progress.done
-    is_paused = control.is_paused and not progress.state.is_end
-    return {
-        "job": progress.job,
-        "state": "paused" if is_paused else progress.state.value,
-        "total": progress.total,
-        "migrated": progress.migrated,
-        "failed": progress.failed,
-        "skipped": progress.skipped,
-        "skipped_by_reason": progress.skipped_by_reason,
-        "rate": round(rate, 1),
-        "rate_limit": control.deployments_per_s,
-        "eta_s": round(left / rate, 1) if rate and not progress.state.is_end else None,
-        "elapsed_s": round(elapsed_s, 3),
-        "guard": progress.guard,
-        "reason": progress.reason or (control.pause_reason if is_paused else ""),
-    }
-
-
-def show(progress: Progress, control: Control, *, as_json: bool) -> None:
-    told = document_of(progress, control)
+def show(told: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         show_json(told)
         return
-    by_reason = ", ".join(f"{count} {reason}" for reason, count in progress.skipped_by_reason.items())
-    told["skipped_by_reason"] = by_reason
-    show_fields([(name.replace("_", " "), value) for name, value in told.items() if value not in ("", None)])
-    if progress.failed:
+    by_reason = ", ".join(f"{count} {reason}" for reason, count in told["skipped_by_reason"].items())
+    is_plain = told["state"] == told["stage"]
+    hidden = {"stage": is_plain, "collected": told["stage"] != "collecting", "percent": told["state"] == "complete"}
+    shown = {name: value for name, value in told.items() if not hidden.get(name)} | {"skipped_by_reason": by_reason}
+    show_fields([(name.replace("_", " "), value) for name, value in shown.items() if value not in ("", None)])
+    if told["failed"]:
         show_line("'onehop migrate failures' names what failed and why")
+
+
+def told_of(it: OpenedStore) -> dict[str, Any] | None:
+    """The job that runs, or the last one."""
+    with it.store.read() as snapshot:
+        progress, control = read_progress(snapshot), read_control(snapshot)
+    if progress is None:
+        return None
+    is_running = mover_now(it.folder) == job_name(progress.job)
+    pulse = read_pulse(it.folder.pulse, progress.job) if is_running else None
+    return document_of(progress, control, pulse or fresh_pulse(progress, is_running=is_running), time.time())
+
+
+def fresh_pulse(progress: Progress, *, is_running: bool) -> Pulse | None:
+    """Of a process that hasn't said anything yet."""
+    return Pulse(progress.job, time.time(), progress.guard) if is_running else None
 
 
 def show_failures(failures: list[Failure], count: int) -> None:
