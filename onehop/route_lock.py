@@ -59,6 +59,14 @@ def mover_now(folder: DataFolder) -> str | None:
         os.close(descriptor)
 
 
+def refuse_if_busy(folder: DataFolder) -> None:
+    """Before the store is opened, for which a writer that is stopped in the middle would be waited for. Raises
+    RoutesBusy."""
+    name = mover_now(folder)
+    if name is not None:
+        raise RoutesBusy(busy_because_of(name))
+
+
 def read_name(descriptor: int) -> str:
     """Empty where the holder hasn't told it yet."""
     return os.pread(descriptor, NAME_BYTES_MAX, 0).decode("ascii", "replace").strip()

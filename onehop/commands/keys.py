@@ -16,7 +16,7 @@ from onehop.log_setup import configure_logs
 from onehop.migration_parts import is_rotating, rotation_pacer, unfinished_job
 from onehop.opened_store import OpenedStore, find_folder, opened
 from onehop.output import Watcher, show_json, show_line, show_table, watched
-from onehop.route_lock import ROTATION, moving_routes
+from onehop.route_lock import ROTATION, moving_routes, refuse_if_busy
 from router.key_files import make_key
 from router.rotation import Progress, rotate_keys
 
@@ -56,7 +56,9 @@ def rotate(
 ) -> None:
     """Replace the key, while every host is served. Cut short, run it again: it goes on where it stopped."""
     configure_logs(load_config({}, os.environ).log_format)
-    with opened(find_folder(data)) as it, moving_routes(it.folder) as tell_name, watched() as watcher:
+    folder = find_folder(data)
+    refuse_if_busy(folder)
+    with opened(folder) as it, moving_routes(it.folder) as tell_name, watched() as watcher:
         tell_name(ROTATION)
         need_no_job(it)
         pacer = rotation_pacer(it, rate=rate, is_guarded=guard)

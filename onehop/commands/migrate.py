@@ -29,14 +29,13 @@ from onehop.migration_parts import NICENESS, MigrationOptions, set_control
 from onehop.migration_run import run_job
 from onehop.opened_store import OpenedStore, find_folder, opened
 from onehop.output import show_fields, show_json, show_line, show_table, watched
-from onehop.route_lock import job_name, mover_now
+from onehop.route_lock import job_name, mover_now, refuse_if_busy
 from onehop.site_lookup import site_names_of, site_number
 from router.policy_record import read_policy
 
 app = typer.Typer(add_completion=False, help="Move what only routing tables have into the hashed scheme.")
 
 WATCH_S: Final = 1.0
-EXIT_INTERRUPTED: Final = 130
 ENDS: Final = tuple(state.value for state in State if state.is_end)
 FAILURES_SHOWN: Final = 50
 REASON_PAUSED: Final = "paused by 'onehop migrate pause'"
@@ -56,7 +55,7 @@ class NothingToDo(CommandFailed):
 @app.command("plan")
 def plan(data: Data = None, as_json: AsJson = False) -> None:
     """Count what a migration would do, how long it would take, what it couldn't read. Writes nothing."""
-    with opened(find_folder(data)) as it, watched() as watcher, it.store.read() as snapshot:
+    with opened(find_folder(data), only_reads=True) as it, watched() as watcher, it.store.read() as snapshot:
         planned = plan_migration(snapshot, it.keys, it.names, watcher)
     if as_json:
         show_json(dataclasses.asdict(planned))
@@ -87,7 +86,9 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Migrate; goes on with a job that was cut short. Every host is served meanwhile."""
-    with opened(find_folder(data)) as it:
+    folder = find_folder(data)
+    refuse_if_busy(folder)
+    with opened(folder) as it:
         wanted = wanted_sites(it, names=sites, dc=dc)
         options = MigrationOptions(wanted, parsed_hours(hours), parallel, guard, rate, bytes_rate)
         migrate(it, options, as_json=as_json)
@@ -103,7 +104,9 @@ def retry(
     as_json: AsJson = False,
 ) -> None:
     """Migrate the sites again of which something failed, at the pace that was set last."""
-    with opened(find_folder(data)) as it:
+    folder = find_folder(data)
+    refuse_if_busy(folder)
+    with opened(folder) as it:
         with it.store.read() as snapshot:
             failed = frozenset(each.site_no for each in read_failures(snapshot))
         if not failed:
@@ -131,7 +134,7 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """How far the job is, or how the last one ended."""
-    with opened(find_folder(data)) as it:
+    with opened(find_folder(data), only_reads=True) as it:
         told = told_of(it)
         if told is None:
             line = "no migration yet; 'onehop migrate plan' says what one would do"
@@ -157,7 +160,7 @@ def watch_job(it: OpenedStore, *, as_json: bool) -> None:
             if told is not None:
                 bar.show(told)
     except KeyboardInterrupt:
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+        raise typer.Exit from None
     if told is not None:
         show(told, as_json=as_json)
 
@@ -194,7 +197,7 @@ def set_pace(rate: Rate = None, bytes_rate: BytesRate = None, data: Data = None)
 @app.command("failures")
 def list_failures(data: Data = None, as_json: AsJson = False) -> None:
     """What could not be migrated, each with its reason."""
-    with opened(find_folder(data)) as it, it.store.read() as snapshot:
+    with opened(find_folder(data), only_reads=True) as it, it.store.read() as snapshot:
         failures = list(read_failures(snapshot))
         names = site_names_of(snapshot, {each.site_no for each in failures})
     if as_json:

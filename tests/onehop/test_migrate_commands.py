@@ -1,6 +1,7 @@
 """`onehop migrate …` on a server that serves: what each command says, refuses and takes back."""
 
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -147,7 +148,7 @@ def test_mistakes_are_one_line_and_change_nothing(untouched: LiveServer, argumen
 def job_under_way(server: LiveServer, until: Callable[[dict[str, object]], bool], rate: str) -> "subprocess.Popen[str]":
     job = subprocess.Popen(
         [sys.executable, "-m", "onehop", "migrate", "run", "--no-guard", "--rate", rate, "--json"],
-        env=server.environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        env=server.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     while not until(told(server, "status")):
         assert job.poll() is None, "it ended before it was seen"
@@ -155,7 +156,7 @@ def job_under_way(server: LiveServer, until: Callable[[dict[str, object]], bool]
 
 
 def test_a_second_run_is_refused_with_the_id_of_the_first(server: LiveServer) -> None:
-    job = job_under_way(server, lambda status: status.get("state") == "writing", rate="1")
+    job = job_under_way(server, lambda status: status.get("state") == "collecting", rate="1")
     try:
         running = told(server, "status")["job"]
         assert str(running) in refused(server, "run")
@@ -165,13 +166,37 @@ def test_a_second_run_is_refused_with_the_id_of_the_first(server: LiveServer) ->
 
 
 def test_a_job_is_paused_sped_up_and_resumed_while_it_runs(server: LiveServer) -> None:
-    job = job_under_way(server, lambda status: bool(status.get("migrated")), rate="1")
+    job = job_under_way(server, lambda status: status.get("state") == "collecting", rate="1")
     server.cli("migrate", "pause")
     assert told(server, "status")["state"] == "paused"
     server.cli("migrate", "set", "--rate", "100000")
     server.cli("migrate", "resume")
     output, _ = job.communicate(timeout=60)
     assert (json.loads(output)["migrated"], json.loads(output)["state"]) == (HOSTS, "complete")
+
+
+def test_ctrl_c_ends_it_in_a_moment_and_the_next_run_goes_on(server: LiveServer) -> None:
+    job = job_under_way(server, lambda status: status.get("state") == "collecting", rate="1")
+    job.send_signal(signal.SIGINT)
+    _, complaint = job.communicate(timeout=20)
+    assert job.returncode == 130
+    assert complaint.count("\n") == 1
+    assert "onehop migrate run" in complaint
+    status = told(server, "status")
+    assert (status["stage"], status["eta_s"]) == ("collecting", None)
+    assert "onehop migrate run" in str(status["reason"])
+    done = told(server, "run", "--no-guard", "--rate", "100000")
+    assert (done["job"], done["migrated"], done["total"], done["skipped"]) == (status["job"], HOSTS, HOSTS, 0)
+
+
+def test_status_answers_while_a_writer_is_stopped_in_the_middle(server: LiveServer) -> None:
+    with store_of(server) as it:
+        job = job_under_way(server, lambda status: status.get("state") == "collecting", rate="1")
+        with it.store.write():  # a writer that doesn't come to its end, as one would be that was stopped
+            assert told(server, "status")["state"] in ("collecting", "writing")
+            assert "under way" in refused(server, "run")
+        job.kill()
+        job.communicate()
 
 
 def test_what_failed_is_named_and_tried_again(server: LiveServer) -> None:
