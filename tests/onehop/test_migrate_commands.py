@@ -95,10 +95,14 @@ def test_what_was_dropped_is_kept_and_comes_back(server: LiveServer, tmp_path: P
     server.cli("policy", "set", "--scheme", "hashed", "--reason", "done")
     told(server, "cleanup", "--yes", "--keep", str(tmp_path / "kept"))
     assert (tmp_path / "kept" / "seed-1.table.json").read_bytes() == table
-    server.cli("legacy", "dual-write", "seed-1", "on")
-    files = [str(tmp_path / "kept" / f"seed-1.{kind}.json") for kind in ("table", "pipelines")]
-    server.cli("legacy", "import", *files)
-    assert told(server, "verify", "--sites", "seed-1")["differences_count"] == 0
+    assert "--dual-write-on" in server.cli("legacy", "import", str(tmp_path / "kept"), check=False).stderr
+    (tmp_path / "kept" / "seed-0.table.json").write_text("cut")
+    back = server.cli("legacy", "import", str(tmp_path / "kept"), "--dual-write-on", check=False)
+    assert (back.returncode, back.stdout.count("nothing to add, 11 hosts show what they showed")) == (1, 3)
+    assert "seed-0.table.json isn't JSON" in back.stderr
+    assert told(server, "verify")["hosts_same"] == HOSTS
+    server.cli("policy", "set", "--scheme", "legacy", "--reason", "back to the tables")
+    assert server.get("seed-1.pages.localhost").status == 200
 
 
 def test_cleanup_before_verify_is_refused_site_by_site(server: LiveServer) -> None:
