@@ -31,6 +31,7 @@ from onehop.opened_store import OpenedStore, find_folder, opened
 from onehop.output import show_fields, show_json, show_line, show_table, watched
 from onehop.route_lock import job_name, mover_now, refuse_if_busy
 from onehop.site_lookup import site_names_of, site_number
+from router.data_centres import data_centres
 from router.policy_record import read_policy
 
 app = typer.Typer(add_completion=False, help="Move what only routing tables have into the hashed scheme.")
@@ -50,6 +51,10 @@ Guard = Annotated[bool, typer.Option(help="Slow down when visitors fare worse, s
 
 class NothingToDo(CommandFailed):
     """There is no job, or nothing failed."""
+
+
+class DataCentreUnknown(CommandFailed):
+    """No edge has that label."""
 
 
 @app.command("plan")
@@ -190,8 +195,9 @@ def set_pace(rate: Rate = None, bytes_rate: BytesRate = None, data: Data = None)
         raise typer.BadParameter("nothing to set: give --rate or --bytes-rate")
     members = {"deployments_per_s": rate, "bytes_per_s": bytes_rate}
     with opened(find_folder(data)) as it:
+        need_job(it)
         set_control(it, **{name: value for name, value in members.items() if value is not None})
-    show_line("set")
+    show_line("set: it holds from now on, also for what the job is waiting for just now")
 
 
 @app.command("failures")
@@ -262,6 +268,11 @@ def wanted_sites(it: OpenedStore, *, names: str | None, dc: str | None) -> froze
         else:
             wanted = set(site_names_of(snapshot))
         if dc is not None:
+            known = data_centres(snapshot)
+            if dc not in known:
+                raise DataCentreUnknown(
+                    f"no edge was ever started with --dc {dc}; known are {', '.join(known) or 'none'}"
+                )
             policy = read_policy(snapshot)
             wanted = {no for no in wanted if (rule := policy.rule_of(no, dc)).split or rule.scheme.is_legacy}
     return frozenset(wanted)
