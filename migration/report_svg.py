@@ -29,7 +29,7 @@ class Picture:
         self._y = MARGIN
 
     def heading(self, text: str, size: int) -> None:
-        self._y += size + 8
+        self._y += size + 20
         self._text(text, size=size, weight=600)
         self._y += 8
 
