@@ -248,7 +248,7 @@ def told_of(it: OpenedStore) -> dict[str, Any] | None:
 
 def fresh_pulse(progress: Progress, *, is_running: bool) -> Pulse | None:
     """Of a process that hasn't said anything yet."""
-    return Pulse(progress.job, time.time(), progress.guard) if is_running else None
+    return Pulse(progress.job, time.time(), progress.guard, collected=progress.collected) if is_running else None
 
 
 def show_failures(failures: list[Failure], count: int) -> None:
