@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PACKAGES := onehop router asset_server functions control_plane workflows envelope migration
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: setup setup-dev run test check bench bench-migration bench-peers lock clean
+.PHONY: setup setup-dev run test check bench bench-migration bench-peers bench-scale lock clean
 
 setup: $(VENV)/.runtime ## the virtual environment, with .venv/bin/onehop in it
 setup-dev: $(VENV)/.dev
@@ -15,6 +16,7 @@ $(VENV)/.runtime: requirements/build.txt requirements/runtime.txt pyproject.toml
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP_INSTALL) -r requirements/build.txt -r requirements/runtime.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q $(PACKAGES) # or the first start would: 0.1 s, and where it may not write, each start
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime requirements/dev.txt
@@ -45,8 +47,11 @@ bench: $(VENV)/.bench ## every load test, in full; writes loadtests/RESULTS.md
 bench-migration: $(VENV)/.bench ## how fast a migration is, and what visitors notice; ARGS=--quick for a minute of it
 	@$(BIN)/python -m loadtests.migration $(ARGS)
 
-bench-peers: $(VENV)/.bench ## the edge beside nginx, h2o and Caddy (apt-get install wrk nginx h2o caddy); ARGS="--quick --json"
+bench-peers: $(VENV)/.bench ## the edge beside nginx, h2o, Caddy and others (apt-get install wrk nginx h2o caddy); ARGS="--quick --json"
 	@$(BIN)/python -m loadtests.peers $(ARGS)
+
+bench-scale: $(VENV)/.bench ## stores of 10 to 14 million deployments (apt-get install wrk); ARGS="--quick --json --sizes 10,1000000"
+	@$(BIN)/python -m loadtests.sizes $(ARGS)
 
 lock: ## lock the requirements again, newest versions that fit (needs uv on the PATH)
 	@for set in build runtime dev bench; do \

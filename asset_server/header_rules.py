@@ -129,6 +129,11 @@ class HeaderRules:
         except (PatternRefused, UnicodeEncodeError) as error:
             raise RulesUnreadable(f"a compiled header rule has a bad path or name: {error}") from None
 
+    @property
+    def names_hosts(self) -> bool:
+        """Whether what they do hangs on the host that is asked."""
+        return any(rule.is_absolute for rule in self.prepared)
+
     def apply(self, headers: HeaderFields, *, hostname: str, path: str) -> HeaderFields:
         """The headers of an answer to the encoded `path`."""
         applied: AnswerHeaders | None = None

@@ -42,6 +42,7 @@ class Response:
     empty. A `memoryview` body is a slice of a memory map that lives as long as the view does.
     `lasts`: whoever asks the same of the same pipeline gets this answer for ever. `validator` is the entity tag that
     turns a 200 into a 304, whatever the site's rules made of the ETag field; empty for other answers.
+    `is_for_any_host`: neither the host nor the scheme that was asked for is in it, nor chose anything of it.
     """
 
     status: int
@@ -49,3 +50,4 @@ class Response:
     body: bytes | memoryview = b""
     lasts: bool = False
     validator: bytes = b""
+    is_for_any_host: bool = False

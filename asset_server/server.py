@@ -64,6 +64,7 @@ class Draft:
     stands_in: bool = False
     lasts: bool = True
     validator: bytes = b""
+    names_host: bool = False
 
 
 class AssetServer:
@@ -83,7 +84,8 @@ class AssetServer:
             # The site says itself how its bytes are encoded, so they go out as they are.
             draft = self._draft(request, manifest, kept, rules, allow_encoded=False)
             headers = _apply(rules.headers, request, draft)
-        return _finish(request, draft, headers)
+        is_for_any_host = not draft.names_host and (rules.headers is None or not rules.headers.names_hosts)
+        return replace(_finish(request, draft, headers), is_for_any_host=is_for_any_host)
 
     def _draft(
         self, request: AssetRequest, manifest: Manifest, kept: Manifest | None, rules: Rules, *, allow_encoded: bool
@@ -202,9 +204,9 @@ def _partial(headers: HeaderFields, body: bytes | memoryview, parts: Sequence[By
 def _redirect(status: int, location: str) -> Draft:
     headers = [(b"location", location.encode("ascii"))]
     if status == 308:
-        return Draft(308, headers)
+        return Draft(308, headers, names_host=True)
     body = f"Redirecting to {location}".encode("ascii")
-    return Draft(status, [*headers, (b"content-type", REDIRECT_BODY_TYPE), NO_SNIFF], body)
+    return Draft(status, [*headers, (b"content-type", REDIRECT_BODY_TYPE), NO_SNIFF], body, names_host=True)
 
 
 def _rewritten(destination: str) -> str:

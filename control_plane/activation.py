@@ -52,13 +52,6 @@ class Published:
     deployment: Deployment
 
 
-def next_order(transaction: Transaction, site: Site) -> Site:
-    """The site with one more begun action; its `order_last` is that action's order."""
-    counted = replace(site, order_last=site.order_last + 1)
-    put_site(transaction, counted)
-    return counted
-
-
 def own_slug(snapshot: Snapshot, site_no: int, branch: str) -> str:
     """The alias slug of a branch: the one that it has, else the first that no other branch has (differences 13–15)."""
     candidates = list(slug_candidates(branch))

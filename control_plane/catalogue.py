@@ -7,7 +7,7 @@ take a snapshot or a transaction and keep nothing.
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import orjson
@@ -184,3 +184,10 @@ def need(snapshot: Snapshot, database: Database, key: bytes) -> bytes:
 
 class StoreInconsistent(Exception):
     """Records contradict each other: damage, or a defect of ours."""
+
+
+def next_order(transaction: Transaction, site: Site) -> Site:
+    """The site with one more begun action; its `order_last` is that action's order."""
+    counted = replace(site, order_last=site.order_last + 1)
+    put_site(transaction, counted)
+    return counted

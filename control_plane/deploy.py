@@ -12,14 +12,16 @@ from asset_server.header_rules import HeaderRules
 from asset_server.manifest import encode_manifest
 from asset_server.redirects import RedirectRules
 from asset_server.rule_problem import RuleProblem
-from control_plane.activation import Activation, Published, next_order, put_manifest
+from control_plane.activation import Activation, Published, put_manifest
 from control_plane.assets import scope_of
-from control_plane.catalogue import put_site, read_site
+from control_plane.catalogue import next_order, put_site, read_site
 from control_plane.clock import Clock
 from control_plane.deploy_form import DeployForm
-from control_plane.errors import FunctionRefused, ManifestRefused, ProductionBranchChanged
+from control_plane.errors import FunctionRefused, FunctionUnstarted, ManifestRefused, ProductionBranchChanged
+from control_plane.namespace_access import refuse_unreachable
 from control_plane.plane import ControlPlane
-from functions.bundle import BundleRefused, parse_bundle
+from control_plane.tokens import TokenRecord
+from functions.bundle import BundleRefused, StoredBundle, parse_bundle
 from functions.routes_json import RoutesJson, RoutesJsonRefused
 from functions.worker_code import DEPLOYMENT, kv_namespaces, refuse_unsupported
 from router.kv.store import Transaction
@@ -41,7 +43,9 @@ class Rules:
     log: tuple[str, ...]
 
 
-def deploy(plane: ControlPlane, site: Site, form: DeployForm, *, begun_order: int | None) -> Published:
+def deploy(
+    plane: ControlPlane, site: Site, form: DeployForm, *, caller: TokenRecord, begun_order: int | None
+) -> Published:
     """Blocks: call it in a thread. `begun_order` is what the uploads told of when this deploy began."""
     rules = compile_rules(form)
     environment = environment_of(site, form)
@@ -65,7 +69,7 @@ def deploy(plane: ControlPlane, site: Site, form: DeployForm, *, begun_order: in
             environment=environment,
             branch=form.branch or site.production_branch,
             order=form.order or begun_order or 0,
-            bundle=store_function(plane, site, form, environment, deployment_id),
+            bundle=store_function(plane, site, form, environment, deployment_id, caller),
             commit_hash=form.commit_hash,
             commit_message=form.commit_message,
             commit_dirty=form.commit_dirty,
@@ -163,21 +167,32 @@ def problem_lines(name: str, problems: list[RuleProblem]) -> list[str]:
 
 
 def store_function(
-    plane: ControlPlane, site: Site, form: DeployForm, environment: Environment, deployment_id: str
+    plane: ControlPlane,
+    site: Site,
+    form: DeployForm,
+    environment: Environment,
+    deployment_id: str,
+    caller: TokenRecord,
 ) -> str | None:
-    """The bundle's id, once it is stored for good. Raises FunctionRefused."""
+    """The bundle's id, once it is stored for good. Raises FunctionRefused, FunctionUnstarted, Forbidden."""
     if form.worker is None:
         return None
     settings = function_settings(plane, site, form, environment, deployment_id)
     try:
         bundle = parse_bundle(form.worker)
         refuse_unsupported(bundle, settings)
-        for name, namespace in kv_namespaces(bundle, settings):
+        namespaces = kv_namespaces(bundle, settings)
+        for name, namespace in namespaces:
             if not plane.key_values.has_namespace(namespace):
                 raise BundleRefused(
                     f"the binding {name[:100]!r} names the KV namespace {namespace[:64]!r}, which doesn't exist; "
                     "'wrangler kv namespace create' makes one"
                 )
+        refuse_unreachable(plane, caller, (namespace for _, namespace in namespaces))
+        if (problem := plane.start_problem(StoredBundle(bundle, settings), site.site_no)) is not None:
+            raise FunctionUnstarted(problem)
+        for _, namespace in namespaces:
+            plane.key_values.bind(site.site_no, namespace)
         return plane.bundles.put(form.worker, settings)
     except BundleRefused as error:
         raise FunctionRefused(f"_worker.bundle: {error}") from None

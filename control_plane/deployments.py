@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-from control_plane.activation import next_order
 from control_plane.catalogue import (
     DeploymentName,
     deployment_values_newest_first,
     find_deployment,
     find_deployment_name,
+    next_order,
     outline_of,
     put_deployment,
     read_site,
@@ -60,7 +60,7 @@ async def create_deployment(plane: ControlPlane, call: SiteCall) -> JsonObject:
     def create() -> JsonObject:
         form = DeployForm.parse(parse_form(body, content_type))
         begun_order = plane.orders.take(call.site.site_no, form.manifest.values())
-        published = deploy(plane, call.site, form, begun_order=begun_order)
+        published = deploy(plane, call.site, form, caller=call.caller, begun_order=begun_order)
         with plane.store.read() as snapshot:
             return deployment_document(plane, snapshot, published.site, published.deployment)
 

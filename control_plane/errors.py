@@ -8,7 +8,8 @@
     │                          UnknownDomain 404, UnknownToken 404, NoFunction 404, UnknownNamespace 404,
     │                          UnknownKey 404
     ├─ what stands against it  NameTaken, DomainTaken, DeploymentInUse, NotRollbackable, ProductionBranchChanged: 409
-    ├─ what a deploy lacks     ManifestMissing 400, ManifestRefused 400, AssetRefused 400, FunctionRefused 400
+    ├─ what a deploy lacks     ManifestMissing 400, ManifestRefused 400, AssetRefused 400, FunctionRefused 400,
+    │                          FunctionUnstarted 400
     └─ what we lack            StorageFull 507, StorageFailed 503, Busy 503, StorageDamaged 500, Defect 500
 
 Codes are part of the contract. wrangler gives three of them a meaning of its own: 8000007 (the project doesn't
@@ -148,6 +149,15 @@ class FunctionRefused(ApiError):
     """The worker bundle or its `_routes.json` can't be taken."""
 
     status, code = 400, 8000099
+
+
+class FunctionUnstarted(ApiError):
+    """The worker bundle is well-formed, but ends with an error when it is loaded."""
+
+    status, code = 400, 8000101
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"Failed to publish your Function. Got error: {problem}")
 
 
 class StorageFull(ApiError):

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from control_plane.endpoints import AccountCall
 from control_plane.errors import BodyUnreadable, KeyValueInvalid, UnknownKey, UnknownNamespace, ValueRefused
 from control_plane.multipart import parse_form
+from control_plane.namespace_access import reachable
 from control_plane.plane import ControlPlane
 from envelope.answers import Page, render_body
 from envelope.bodies import parse_json, parse_large_json
@@ -38,6 +39,9 @@ FORM_OVERHEAD_BYTES: Final = 64 * 1024
 async def list_namespaces(plane: ControlPlane, call: AccountCall) -> Page:
     page, per_page = call.paging(per_page_max=NAMESPACES_A_PAGE_MAX)
     namespaces = await asyncio.to_thread(plane.key_values.namespaces)
+    known = await asyncio.to_thread(reachable, plane, call.caller)
+    if known is not None:
+        namespaces = [each for each in namespaces if each.id in known]
     shown = [namespace_document(each) for each in namespaces[(page - 1) * per_page : page * per_page]]
     return Page(shown, page, per_page, len(namespaces))
 
@@ -184,8 +188,11 @@ async def kv(action: Any, *arguments: Any, **options: Any) -> Any:
 
 
 async def namespace_of(plane: ControlPlane, call: AccountCall) -> str:
-    """Raises UnknownNamespace."""
+    """Raises UnknownNamespace, also for one that the token doesn't reach: the two must not be told apart."""
     namespace_id = call.path("namespace")
+    known = await asyncio.to_thread(reachable, plane, call.caller)
+    if known is not None and namespace_id not in known:
+        raise UnknownNamespace
     if not await asyncio.to_thread(plane.key_values.has_namespace, namespace_id):
         raise UnknownNamespace
     return namespace_id

@@ -10,20 +10,18 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from asset_server.blobs import BlobStore
-from control_plane.activation import Activation
 from control_plane.clock import Clock
 from control_plane.deploy_order import DeployOrders
 from control_plane.documents import PublicUrl, Renderer
-from control_plane.dual_write import TableEdits
 from control_plane.key_proofs import TOKEN_PEPPER, UPLOAD_KEY, VARIABLES_KEY, settle_key
 from control_plane.secret_files import read_or_make_key
 from control_plane.tokens import TokenDesk
 from control_plane.upload_token import UploadTokens
 from envelope.bodies import BodyBudget
-from functions.bundle import BundleStore
+from functions.bundle import BundleStore, StoredBundle
 from functions.event_sink import EventSink
 from functions.key_values import KeyValueStore
 from functions.variable_seal import VariableSeal
@@ -31,6 +29,9 @@ from router.hashing import KeyRing
 from router.kv.store import Store, Transaction
 from router.metrics.reading import Reading
 from router.site_names import SiteNames
+
+if TYPE_CHECKING:
+    from control_plane.activation import Activation
 
 ACCOUNT_ID_DEFAULT: Final = b"onehop".hex().ljust(32, "0")
 HEAVY_THREADS: Final = 4
@@ -74,6 +75,7 @@ class ControlPlane:
         clock: Clock = Clock(),  # noqa: B008  # frozen and without state
         account_id: str = ACCOUNT_ID_DEFAULT,
         edges_answer: Callable[[], bool] = lambda: True,
+        start_problem: Callable[[StoredBundle, int], str | None] = lambda _bundle, _site_no: None,
         read_metrics: Callable[[], Reading] = lambda: Reading.of([]),
     ) -> None:
         self.store = store
@@ -86,6 +88,8 @@ class ControlPlane:
         self.clock = clock
         self.account_id = account_id
         self.edges_answer = edges_answer
+        self.start_problem = start_problem
+        """Why a function of the site with that number doesn't start; None where it does. Blocks."""
         self.read_metrics = read_metrics
         self.tokens = TokenDesk(pepper=secrets.token_pepper, now=clock.now)
         self.upload_tokens = UploadTokens(key=secrets.upload_key, now_s=clock.now_s)
@@ -129,7 +133,11 @@ class ControlPlane:
         """Runs `work` in a thread; a few at a time, the others wait."""
         return await asyncio.wrap_future(self._heavy.submit(work))
 
-    def activation(self, transaction: Transaction) -> Activation:
+    def activation(self, transaction: Transaction) -> "Activation":
+        # Imported here, in the writer's thread: a tenth of the control plane, for which no start need wait.
+        from control_plane.activation import Activation
+        from control_plane.dual_write import TableEdits
+
         keys = self.keys()
         tables = TableEdits(transaction, keys, self.names)
         return Activation(transaction=transaction, keys=keys, names=self.names, clock=self.clock, tables=tables)

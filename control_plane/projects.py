@@ -1,14 +1,15 @@
 """Projects: list, create, show, change, delete; and the upload tokens that deploys begin with."""
 
+import asyncio
 import re
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from typing import Final
 
-from control_plane.activation import next_order
 from control_plane.catalogue import (
     find_site,
+    next_order,
     next_site_no,
     put_site,
     put_site_name,
@@ -17,6 +18,7 @@ from control_plane.catalogue import (
 )
 from control_plane.endpoints import AccountCall, SiteCall
 from control_plane.errors import NameTaken, ValueRefused, not_shown
+from control_plane.namespace_access import named_in, refuse_unreachable
 from control_plane.plane import ControlPlane
 from control_plane.project_settings import merge, patch_build_config, patch_deployment_configs
 from control_plane.shown import shown_site
@@ -88,6 +90,9 @@ async def show_project(plane: ControlPlane, call: SiteCall) -> JsonObject:
 async def change_project(plane: ControlPlane, call: SiteCall) -> JsonObject:
     body = await call.json_object()
     refuse_source(body)
+    configs = body.get("deployment_configs")
+    named = list(named_in(configs)) if isinstance(configs, dict) else []
+    await asyncio.to_thread(refuse_unreachable, plane, call.caller, named)
     if body.get("name") not in (None, call.site.name):
         raise ValueRefused("a project can't be renamed: every deployment's address has its name in it; create another")
 

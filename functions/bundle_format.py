@@ -93,9 +93,10 @@ def parse_bundle(body: bytes) -> Bundle:
                 raise BundleRefused("it has two metadata parts")
             metadata = part.content
             continue
-        if part.name in modules:
-            raise BundleRefused(f"it has two modules named {part.name!r}")
-        modules[part.name] = _parse_module(part)
+        module = _parse_module(part)
+        if module.name in modules:
+            raise BundleRefused(f"it has two modules named {module.name!r}")
+        modules[module.name] = module
     if metadata is None:
         raise BundleRefused("it has no metadata part")
     return _assemble(metadata, modules)
@@ -127,13 +128,19 @@ def why_name_refused(name: str) -> str | None:
 
 
 def _parse_module(part: Part) -> Module:
-    if (problem := why_name_refused(part.name)) is not None:
+    name = _plain_name(part.name)
+    if (problem := why_name_refused(name)) is not None:
         raise BundleRefused(f"the module name {part.name[:NAME_CHARACTERS_MAX]!r} {problem}")
     try:
         kind = ModuleKind(part.content_type)
     except ValueError:
         raise BundleRefused(f"the module {part.name!r} has the unknown type {part.content_type!r}") from None
-    return Module(part.name, kind, part.content)
+    return Module(name, kind, part.content)
+
+
+def _plain_name(name: str) -> str:
+    """wrangler writes "./…" for text, data and wasm modules that functions/ import; the import means the plain name."""
+    return name.removeprefix("./")
 
 
 def _assemble(metadata: bytes, modules: Mapping[str, Module]) -> Bundle:
@@ -145,7 +152,7 @@ def _assemble(metadata: bytes, modules: Mapping[str, Module]) -> Bundle:
         raise BundleRefused(f"its metadata isn't JSON: {error}") from None
     if not isinstance(members, dict) or not isinstance(members.get("main_module"), str):
         raise BundleRefused("its metadata doesn't name a main_module")
-    main = modules.get(members["main_module"])
+    main = modules.get(_plain_name(members["main_module"]))
     if main is None or main.kind is ModuleKind.SOURCE_MAP:
         raise BundleRefused(f"its main_module {members['main_module'][:NAME_CHARACTERS_MAX]!r} isn't among its modules")
     date, flags = members.get("compatibility_date"), members.get("compatibility_flags")

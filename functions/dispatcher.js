@@ -8,13 +8,38 @@ import { WorkerEntrypoint } from "cloudflare:workers";
 
 const RUN_BY = "onehop";
 const CACHE_HOST = "cache.onehop.invalid"; // what caches.js asks; no such name can exist (RFC 2606)
+const SUBREQUESTS_MAX = 1000; // of a request; less for one that comes from a function, so that a fan of them dies out
+const SPAN_MS = 30_000;
+const budgets = new Map(); // pipeline -> { left, begun, since }
 const tailed = new Map(); // pipeline -> Date.now() until which somebody watches
 
 const ask = (env, what, init) => env.EDGE.fetch("http://edge.onehop.invalid/", { ...init, cf: what });
 
+// workerd counts no subrequests, and nothing of a subrequest says which request it belongs to. So a pipeline has a
+// budget: each of its requests adds to it, and what they leave of it lasts for a while.
+function grant(pipeline, loops = 0) {
+  const now = Date.now();
+  let budget = budgets.get(pipeline);
+  if (!budget) budgets.set(pipeline, (budget = { left: 0, begun: 0, since: now }));
+  if (now - budget.since > SPAN_MS) {
+    budget.left = Math.min(budget.left, budget.begun * SUBREQUESTS_MAX);
+    budget.begun = 0;
+    budget.since = now;
+  }
+  budget.begun += 1;
+  budget.left += Math.floor(SUBREQUESTS_MAX / 10 ** loops);
+}
+
+function spend(pipeline) {
+  const budget = budgets.get(pipeline);
+  if (!(budget?.left > 0)) throw new Error("Too many subrequests.");
+  budget.left -= 1;
+}
+
 // `env.ASSETS`, and what `next()` falls to: the assets of the pipeline that it was made for, whatever the URL's host.
 export class Assets extends WorkerEntrypoint {
   fetch(request) {
+    spend(this.ctx.props.pipeline);
     return this.env.EDGE.fetch(new Request(request, { cf: { assets: this.ctx.props.pipeline } }));
   }
 }
@@ -22,6 +47,7 @@ export class Assets extends WorkerEntrypoint {
 // The way out: public addresses only (the network service sees to that), marked so that loops come to an end.
 export class Outbound extends WorkerEntrypoint {
   fetch(request) {
+    spend(this.ctx.props.pipeline);
     if (new URL(request.url).hostname === CACHE_HOST) {
       return this.env.EDGE.fetch(new Request(request, { cf: { cache: this.ctx.props.pipeline } }));
     }
@@ -43,9 +69,12 @@ export class Watch extends WorkerEntrypoint {
 async function load(env, ctx, pipeline) {
   const answer = await ask(env, { code: pipeline });
   if (!answer.ok) throw new Error(await answer.text());
-  const { kv, bytes, ...code } = await answer.json();
+  return loaded(ctx, pipeline, await answer.json());
+}
+
+function loaded(ctx, pipeline, { kv, bytes, ...code }) {
   for (const [name, kind, base64] of bytes) code.modules[name] = { [kind]: Uint8Array.fromBase64(base64).buffer };
-  for (const [name, namespace] of kv) code.env[name] = ctx.exports.Kv({ props: { namespace } });
+  for (const [name, namespace] of kv) code.env[name] = ctx.exports.Kv({ props: { namespace, pipeline } });
   code.env.ASSETS = ctx.exports.Assets({ props: { pipeline } });
   return {
     ...code,
@@ -54,10 +83,22 @@ async function load(env, ctx, pipeline) {
   };
 }
 
+// Whether a bundle starts: its modules are run, no handler of it is. In a process of its own (trial.py).
+async function attempt(request, env, ctx) {
+  const code = loaded(ctx, "trial", await request.json());
+  try {
+    return await env.LOADER.get("trial", () => code).getEntrypoint("onehopTrial").fetch(request.url);
+  } catch (error) {
+    return new Response(String(error?.message ?? error).slice(0, 2000), { status: 500 });
+  }
+}
+
 export default {
   async fetch(request, env, ctx) {
-    const { pipeline, cf, watchedUntil } = request.cf ?? {};
+    const { pipeline, cf, watchedUntil, loops, trial } = request.cf ?? {};
+    if (trial) return attempt(request, env, ctx);
     if (!pipeline) return new Response(null, { status: 204 }); // a heartbeat
+    grant(pipeline, loops);
     if (watchedUntil) tailed.set(pipeline, watchedUntil);
     try {
       const worker = env.LOADER.get(pipeline, () => load(env, ctx, pipeline));
@@ -74,6 +115,7 @@ export default {
 // A KV namespace. The store behind it is our edge's; what follows is the interface that functions know.
 export class Kv extends WorkerEntrypoint {
   async #ask(operation, options = {}, body = undefined) {
+    spend(this.ctx.props.pipeline);
     const answer = await ask(
       this.env,
       { kv: this.ctx.props.namespace, operation, ...options },

@@ -24,6 +24,7 @@ LIST_MAX: Final = 1_000
 SWEPT_EACH_WRITE: Final = 20
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS namespaces (id TEXT PRIMARY KEY, title TEXT NOT NULL UNIQUE) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS bound (site_no INTEGER, namespace TEXT, PRIMARY KEY (site_no, namespace)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS entries (
   namespace TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, metadata TEXT, expires_s INTEGER,
   PRIMARY KEY (namespace, key)
@@ -141,7 +142,15 @@ class KeyValueStore:
 
     def remove_namespace(self, namespace_id: str) -> None:
         self._run("DELETE FROM entries WHERE namespace = ?", (namespace_id,))
+        self._run("DELETE FROM bound WHERE namespace = ?", (namespace_id,))
         self._run("DELETE FROM namespaces WHERE id = ?", (namespace_id,))
+
+    def bound_to(self, site_no: int) -> frozenset[str]:
+        """The namespaces that deployments of a site have been given."""
+        return frozenset(row[0] for row in self._run("SELECT namespace FROM bound WHERE site_no = ?", (site_no,)))
+
+    def bind(self, site_no: int, namespace_id: str) -> None:
+        self._run("INSERT OR IGNORE INTO bound (site_no, namespace) VALUES (?, ?)", (site_no, namespace_id))
 
     def _sweep(self, now_s: int) -> None:
         self._run(

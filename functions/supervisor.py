@@ -2,30 +2,32 @@
 
     bundle → lease → WorkerdProcess … → released;  a watch task looks after every process while there are any
 
-There is one main process for all bundles. It is replaced when it ends by itself, when it hangs (a heartbeat isn't
-answered while it burns processor time), and when it grows: past the soft bound a new one takes over and the old one
-is drained, past the hard one it is killed. Bundles that were under way in a process that we lost by their doing are
-put on probation (probation.py): they run in cells, processes for one bundle each, or rest.
+There is one main process for all bundles. It is replaced when it ends by itself, when nothing comes out of it while it
+burns processor time (heartbeat.py), and when it grows: past the soft bound a new one takes over and the old one is
+drained, past the hard one it is killed. A stalled process is set aside before it counts as hung: what may be asked
+again is asked of the next one at once. Bundles that were under way in a process that we lost by their doing are put on
+probation (probation.py): they run in cells, processes for one bundle each, or rest.
 """
 
 import asyncio
 import contextlib
+import itertools
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from functions.cells import Cells
 from functions.errors import FunctionUnavailable, WorkerdUnusable
+from functions.heartbeat import HANG_S_MAX, Heartbeat, Pulse, Signs
 from functions.probation import Probation
 from functions.workerd_process import RunFolder, WorkerdProcess, start_workerd
 
-WATCH_EVERY_S: Final = 0.2
-HANG_CPU_S: Final = 1.8
-"""Of processor time since an unanswered heartbeat: a process that is only starved of it isn't hung."""
-HANG_S_MAX: Final = 20.0
+WATCH_EVERY_S: Final = 0.1
+WATCH_IDLE_EVERY: Final = 10
+"""A process that was asked for nothing lately is looked at each so many times."""
 SENT_SLACK_S: Final = 0.1
 RECENT_S: Final = 10.0
 AT_LARGE_S: Final = 60.0
@@ -57,20 +59,17 @@ class SupervisorLimits:
 class Heart:
     """What the watch knows of one process."""
 
-    beat: "asyncio.Task[None]"
-    since_s: float
-    cpu_s: float
+    answer: "asyncio.Task[None]"
+    beat: Heartbeat
 
 
-@dataclass(slots=True)
-class SupervisorCounts:
-    """Only ever grow."""
+class ProcessMeter(Protocol):
+    """Counts what becomes of the processes."""
 
-    started: int = 0
-    ended: int = 0
-    hung: int = 0
-    oversized: int = 0
-    drained: int = 0
+    def happened(self, event: str) -> None:
+        """started, ended, stalled, hung, oversized or drained: one process each time."""
+
+    def saw(self, *, processes_count: int, resident_bytes: int) -> None: ...
 
 
 class Supervisor:
@@ -84,6 +83,7 @@ class Supervisor:
         limits: SupervisorLimits,
         now_s: Callable[[], float],
         tell: Callable[[str, dict[str, object]], None],
+        meter: ProcessMeter,
     ) -> None:
         """`tell` takes events for the operator: a name and its fields."""
         self._program = program
@@ -91,6 +91,7 @@ class Supervisor:
         self._limits = limits
         self._now_s = now_s
         self._tell = tell
+        self._meter = meter
         self._main: WorkerdProcess | None = None
         self._starting: asyncio.Task[WorkerdProcess] | None = None
         self._failed_starts = 0
@@ -106,7 +107,6 @@ class Supervisor:
         self._is_closed = False
         self.probation = Probation()
         self._cells = Cells(self._start, self.probation, now_s)
-        self.counts = SupervisorCounts()
         self.in_flight: dict[str, int] = {}
 
     @property
@@ -199,7 +199,7 @@ class Supervisor:
     async def _start(self) -> WorkerdProcess:
         self._number += 1
         process = await start_workerd(self._program, self._folder, self._number, on_made=self._processes.add)
-        self.counts.started += 1
+        self._meter.happened("started")
         self._in_background(self._await_end(process))
         if self._watch is None:
             self._watch = asyncio.create_task(self._watch_processes())
@@ -208,43 +208,74 @@ class Supervisor:
     # -- watching --------------------------------------------------------------------------------------------------
 
     async def _watch_processes(self) -> None:
-        while True:
+        for tick in itertools.count():
             await asyncio.sleep(WATCH_EVERY_S)
             for process in list(self._processes):
-                if not process.has_ended:
+                is_due = tick % WATCH_IDLE_EVERY == 0 or process.is_busy(self._now_s() - RECENT_S)
+                if is_due and not process.has_ended:
                     self._look_at(process)
             self._cells.end_idle()
+            if tick % WATCH_IDLE_EVERY == 0:
+                measured = [each for process in self._processes if (each := process.measure()) is not None]
+                resident_bytes = sum(each.resident_bytes for each in measured)
+                self._meter.saw(processes_count=len(measured), resident_bytes=resident_bytes)
 
     def _look_at(self, process: WorkerdProcess) -> None:
         measured = process.measure()
         if measured is None:
             return
-        now_s = self._now_s()
         if measured.resident_bytes > self._limits.hard_bytes:
             self._end(process, "oversized", resident_mib=measured.resident_bytes // MIB)
             return
         if measured.resident_bytes > self._limits.soft_bytes and process is self._main:
             self._replace_main(measured.resident_bytes)
+        signs = Signs(self._now_s(), measured.cpu_s, process.way.heard_count)
         heart = self._hearts.get(process)
-        if heart is None or heart.beat.done():
-            if heart is not None and not heart.beat.cancelled():
-                heart.beat.exception()  # a process that is gone is seen elsewhere
-            self._hearts[process] = Heart(asyncio.create_task(process.beats()), now_s, measured.cpu_s)
-        elif now_s - heart.since_s > HANG_S_MAX or measured.cpu_s - heart.cpu_s > HANG_CPU_S:
-            self._end(process, "hung", sent_before_s=heart.since_s + SENT_SLACK_S)
+        if heart is None or heart.answer.done():
+            if heart is not None and not heart.answer.cancelled():
+                heart.answer.exception()  # a process that is gone is seen elsewhere
+            self._hearts[process] = Heart(asyncio.create_task(process.beats()), Heartbeat(signs))
+            return
+        pulse = heart.beat.pulse(signs)
+        if pulse is Pulse.HUNG:
+            self._end(process, "hung", sent_before_s=heart.beat.sent_s + SENT_SLACK_S)
+        elif pulse is Pulse.STALLED and process is self._main:
+            self._set_aside(process, heart)
+
+    def _set_aside(self, process: WorkerdProcess, heart: Heart) -> None:
+        """The others needn't wait until it is known whether what it computes comes to an end. A bundle that was under
+        way in it goes on in a cell; what can't be asked again stays."""
+        self._meter.happened("stalled")
+        self._hold_against(process, heart.beat.sent_s + SENT_SLACK_S, may_be_certain=False)
+        self._tell("workerd.stalled", {"pid": process.pid, "suspects": self._culprits[process]})
+        self._start_next_main()
+        process.set_aside()
+        self._in_background(self._retire(process, heart.answer))
+
+    async def _retire(self, process: WorkerdProcess, answer: "asyncio.Task[None]") -> None:
+        await asyncio.wait({answer})
+        if not process.has_ended:
+            process.is_draining = True
+            await self._drain(process)
 
     def _end(self, process: WorkerdProcess, why: str, *, sent_before_s: float = float("inf"), **fields: object) -> None:
         """Kills a process for what a bundle did in it."""
-        setattr(self.counts, why, getattr(self.counts, why) + 1)
+        self._meter.happened(why)
         self._hold_against(process, sent_before_s)
         self._tell(f"workerd.{why}", {"pid": process.pid, "suspects": self._culprits[process], **fields})
         process.kill()
 
-    def _hold_against(self, process: WorkerdProcess, sent_before_s: float = float("inf")) -> None:
+    def _hold_against(
+        self, process: WorkerdProcess, sent_before_s: float = float("inf"), *, may_be_certain: bool = True
+    ) -> None:
         now_s = self._now_s()
         alone = self._cells.bundle_in(process)
         if alone is not None:
             suspects, is_certain = {alone}, True
+        elif process.is_set_aside:
+            # Those that could leave it show in their cells what they do; left are those that couldn't.
+            suspects = set(process.bundles_under_way(sent_before_s=sent_before_s))
+            is_certain = len(suspects) == 1
         else:
             recent = {each for each, sent_s in process.last_sent_s.items() if sent_s > now_s - RECENT_S}
             suspects = set(process.bundles_under_way(sent_before_s=sent_before_s)) or recent
@@ -253,16 +284,20 @@ class Supervisor:
                 suspects |= recent  # those of the last time weren't it: perhaps what loops has answered already
             self._lost_at_s = now_s
         self._culprits[process] = sorted(suspects)
-        self.probation.note_loss(suspects, now_s, is_certain=is_certain)
+        self.probation.note_loss(suspects, now_s, is_certain=is_certain and may_be_certain)
 
     def _replace_main(self, resident_bytes: int) -> None:
-        """The next request starts another; this one goes when its last request has."""
-        old, self._main = self._main, None
+        """This one goes when its last request has."""
+        old = self._main
         assert old is not None
         old.is_draining = True
-        self.counts.drained += 1
+        self._meter.happened("drained")
         self._tell("workerd.drained", {"pid": old.pid, "resident_mib": resident_bytes // MIB})
         self._in_background(self._drain(old))
+        self._start_next_main()
+
+    def _start_next_main(self) -> None:
+        self._main = None
         if self._starting is None:
             self._starting = asyncio.create_task(self._start_main(0.0))
             self._starting.add_done_callback(lambda task: task.cancelled() or task.exception())
@@ -276,20 +311,17 @@ class Supervisor:
         self._processes.discard(process)
         heart = self._hearts.pop(process, None)
         if heart is not None:
-            heart.beat.cancel()
+            heart.answer.cancel()
         if process not in self._culprits and not process.is_draining and process.exit_signal not in OURS_ALONE:
             self._hold_against(process)
         self._cells.forget(process)
         was_main = process is self._main
-        if was_main:
-            self._main = None
         if not self._is_closed and not process.is_draining:
-            self.counts.ended += 1
+            self._meter.happened("ended")
             self._tell("workerd.ended", {"pid": process.pid, "signal": process.exit_signal})
         asyncio.get_running_loop().call_later(HANG_S_MAX, self._culprits.pop, process, None)
-        if was_main and not self._is_closed and self._starting is None:
-            self._starting = asyncio.create_task(self._start_main(0.0))
-            self._starting.add_done_callback(lambda task: task.cancelled() or task.exception())
+        if was_main and not self._is_closed:
+            self._start_next_main()
 
     def _in_background(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)

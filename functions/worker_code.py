@@ -64,6 +64,16 @@ export * from {main};
 export default main.default;
 """
 """Loaded in the place of the bundle's own main module, which it hands on: `caches` must be there before that runs."""
+TRIAL_ENTRY: Final = (
+    ENTRY
+    + """\
+const isHandler = typeof (main.default?.prototype?.fetch ?? main.default?.fetch) === "function";
+const problem = "its main module has no handler: it must export a default with a method fetch";
+const answer = () => (isHandler ? new Response(null, {{ status: 204 }}) : new Response(problem, {{ status: 500 }}));
+export const onehopTrial = {{ fetch: answer }};
+"""
+)
+"""For a trial: with an entrypoint that answers when everything before it has run."""
 DEPLOYMENT: Final = "deployment"
 """The settings' member that says what a function may know of its deployment."""
 
@@ -86,7 +96,9 @@ def refuse_unsupported(bundle: Bundle, settings: Mapping[str, Any]) -> None:
         )
 
 
-def worker_code(stored: StoredBundle, open_secret: OpenSecret, *, today: date, newest: date) -> bytes:
+def worker_code(
+    stored: StoredBundle, open_secret: OpenSecret, *, today: date, newest: date, entry: str = ENTRY
+) -> bytes:
     """The dispatcher's JSON. `newest` is the last compatibility date that this workerd knows. May raise SealBroken."""
     bundle, settings = stored.bundle, stored.settings
     modules: JsonObject = {}
@@ -107,7 +119,7 @@ def worker_code(stored: StoredBundle, open_secret: OpenSecret, *, today: date, n
                 pass
     main = entry_name(modules)
     modules[CACHES_NAME] = {"js": caches_module()}
-    modules[main] = {"js": ENTRY.format(main=orjson.dumps("./" + bundle.main.name).decode(), caches=CACHES_NAME)}
+    modules[main] = {"js": entry.format(main=orjson.dumps("./" + bundle.main.name).decode(), caches=CACHES_NAME)}
     return orjson.dumps(
         {
             "compatibilityDate": compatibility_date(bundle, settings, today=min(today, newest), newest=newest),

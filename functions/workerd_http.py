@@ -62,6 +62,8 @@ class WorkerdSocket:
 
     def __init__(self, path: str) -> None:
         self._path = path
+        self.heard_count = 0
+        """How often something has come from the process; only ever grows."""
         self._idle: deque[WorkerdConnection] = deque()
         self._is_closed = False
 
@@ -89,7 +91,9 @@ class WorkerdSocket:
             if connection.is_open:
                 return connection
         try:
-            _, made = await asyncio.get_running_loop().create_unix_connection(WorkerdConnection, self._path)
+            _, made = await asyncio.get_running_loop().create_unix_connection(
+                lambda: WorkerdConnection(self), self._path
+            )
         except OSError as error:
             raise WorkerdGone(f"can't connect: {error.strerror}") from None
         return made
@@ -98,7 +102,8 @@ class WorkerdSocket:
 class WorkerdConnection(asyncio.Protocol):
     """One connection and the one request that is under way on it."""
 
-    def __init__(self) -> None:
+    def __init__(self, way: WorkerdSocket) -> None:
+        self._way = way
         self._transport: asyncio.Transport
         self.is_open = False
         self._parser: Any = None
@@ -125,6 +130,7 @@ class WorkerdConnection(asyncio.Protocol):
         self.is_open = True
 
     def data_received(self, data: bytes) -> None:
+        self._way.heard_count += 1
         if self._is_tunnel:
             self._take_part(data)
             return

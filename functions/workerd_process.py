@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from functions.errors import WorkerdUnusable
 from functions.workerd_config import CONTROL_FIELD, SOCKET_NAME
-from functions.workerd_http import AskHead, WorkerdSocket
+from functions.workerd_http import AskHead, WorkerdConnection, WorkerdSocket
 
 BACKLOG: Final = 1024
 START_S_MAX: Final = 20.0
@@ -79,9 +79,13 @@ class WorkerdProcess:
         self._under_way: dict[object, tuple[str, float]] = {}
         self._idle = asyncio.Event()
         self._idle.set()
+        self._sent_last_s = 0.0
         self.last_sent_s: dict[str, float] = {}
         """By bundle, when its last request was sent (monotonic)."""
         self.is_draining = False
+        self.is_set_aside = False
+        """It computes and says nothing: no new request goes to it."""
+        self._leavable: set[WorkerdConnection] = set()
         self.first_complaints = b""
         """What it said on stderr at first. Later lines may quote what sites say, and go nowhere."""
         assert process.stderr is not None, "asked for as a pipe"
@@ -111,12 +115,16 @@ class WorkerdProcess:
     def is_idle(self) -> bool:
         return not self._under_way
 
+    def is_busy(self, since_s: float) -> bool:
+        """Something is under way in it, or was sent since then (monotonic)."""
+        return bool(self._under_way) or self._sent_last_s > since_s
+
     @contextlib.contextmanager
     def carrying(self, bundle: str, now_s: float) -> Iterator[None]:
         """A request of `bundle` is under way in it while the block runs."""
         token = object()
         self._under_way[token] = (bundle, now_s)
-        self.last_sent_s[bundle] = now_s
+        self.last_sent_s[bundle] = self._sent_last_s = now_s
         self._idle.clear()
         try:
             yield
@@ -124,6 +132,21 @@ class WorkerdProcess:
             del self._under_way[token]
             if not self._under_way:
                 self._idle.set()
+
+    @contextlib.contextmanager
+    def waiting(self, conversation: WorkerdConnection) -> Iterator[None]:
+        """While the block runs, the conversation may be given up for one with another process."""
+        self._leavable.add(conversation)
+        try:
+            yield
+        finally:
+            self._leavable.discard(conversation)
+
+    def set_aside(self) -> None:
+        """Those who may ask elsewhere do: to them the process is gone."""
+        self.is_set_aside = True
+        for conversation in list(self._leavable):
+            conversation.close()
 
     async def drained(self, *, wait_s: float) -> None:
         """Until nothing is under way in it, or it has ended, or the time is over."""
@@ -140,7 +163,9 @@ class WorkerdProcess:
             self.way.give_back(conversation)
 
     async def settled(self) -> None:
-        """After a conversation broke off: until it is known whether the process has ended."""
+        """After a conversation broke off: until it is known whether the process has ended, or was given up."""
+        if self.is_set_aside:
+            return
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.ended.wait(), SETTLE_S)
 

@@ -5,8 +5,8 @@ import subprocess
 import sys
 
 LOAD_TESTS = (
-    "deploy", "functions", "functions_many", "guessing", "live", "migration", "pages", "peers", "scale", "storage",
-    "ttfb", "workflows",
+    "deploy", "faults", "functions", "functions_many", "guessing", "hosts", "live", "migration", "pages", "peers",
+    "scale", "sizes", "soak", "storage", "ttfb", "workflows",
 )  # fmt: skip
 
 

@@ -4,10 +4,15 @@ Each round takes a fresh data folder, so that everything is uploaded, hashed, co
 files in at most 3 s, and 0 bytes uploaded when nothing changed.
 """
 
+import sys
+from pathlib import Path
+
+if not __package__:  # run by its path, where `python -m loadtests.deploy` has the folder above
+    sys.path[0] = str(Path(__file__).parents[1])
+
 import json
 import tempfile
 import time
-from pathlib import Path
 
 from loadtests.report import Goal, Measured, bars, conclude, parse_options
 from loadtests.server import Server, serving, temporary_data

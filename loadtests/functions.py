@@ -6,9 +6,14 @@ at a time: what counts is the time to an answer, not how many fit. Goals: 0.5 ms
 cold, a ratio of 0.95.
 """
 
+import sys
+from pathlib import Path
+
+if not __package__:  # run by its path, where `python -m loadtests.functions` has the folder above
+    sys.path[0] = str(Path(__file__).parents[1])
+
 import json
 import tempfile
-from pathlib import Path
 from typing import Final
 
 from loadtests.report import Measured, bars, conclude, parse_options

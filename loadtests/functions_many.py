@@ -5,15 +5,21 @@ Zipf's law chooses the next site; sixteen connections ask, spread over two edge 
 started with.
 """
 
+import sys
+from pathlib import Path
+
+if not __package__:  # run by its path, where `python -m loadtests.functions_many` has the folder above
+    sys.path[0] = str(Path(__file__).parents[1])
+
 import http.client
 import json
 import random
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import accumulate
-from pathlib import Path
 from typing import Final
 
 from loadtests.functions import DOMAIN, cold_worker
@@ -102,11 +108,11 @@ def main() -> None:
     options = parse_options(__doc__)
     sites, load_s = (SITES, 15.0) if options.quick else (SITES, 60.0)
     serve_options = ("--workerd", str(find_workerd()), "--functions-memory-mib", str(MEMORY_MIB))
-    with (
-        temporary_data() as data,
-        serving(data, workers=WORKERS, options=serve_options) as server,
-    ):
-        hosts = [deploy_worker(server, f"s{number}", cold_worker(number)) for number in range(sites)]
+    with temporary_data() as data, ExitStack() as stack:
+        # Deployed without workerd, which would try each function first: not what is measured.
+        with serving(data) as server:
+            hosts = [deploy_worker(server, f"s{number}", cold_worker(number)) for number in range(sites)]
+        server = stack.enter_context(serving(data, workers=WORKERS, options=serve_options))
         seen, done = Seen(), threading.Event()
         watching = threading.Thread(target=watch_memory, args=(server, seen, done))
         watching.start()

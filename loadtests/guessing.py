@@ -5,6 +5,12 @@ random order over one connection; what counts is how often an answer of the one 
 (the area under the curve of Mann and Whitney): 0.5 means that the times tell nothing. Goal: within 0.03 of it.
 """
 
+import sys
+from pathlib import Path
+
+if not __package__:  # run by its path, where `python -m loadtests.guessing` has the folder above
+    sys.path[0] = str(Path(__file__).parents[1])
+
 import random
 import secrets
 import socket
@@ -13,7 +19,6 @@ import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from loadtests.report import Goal, Measured, bars, conclude, parse_options

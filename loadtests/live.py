@@ -6,15 +6,20 @@ are neither the old state nor the new one whole, and connections that saw either
 of the new. Goal: at most 50 ms after the commit in 99 of 100, and none of those.
 """
 
+import sys
+from pathlib import Path
+
+if not __package__:  # run by its path, where `python -m loadtests.live` has the folder above
+    sys.path[0] = str(Path(__file__).parents[1])
+
 import http.client
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 from asset_server.asset_keys import asset_key
@@ -119,11 +124,10 @@ def is_of(state: str | None, path: str, answer: tuple[int, bytes]) -> bool:
     return answer[0] == 404 if state is None else answer == (200, FILES[state][path])
 
 
-def main() -> None:
-    options = parse_options(__doc__)
-    rounds = 15 if options.quick else 150
+def watch_changes(server: Server, rounds: int) -> Watch:
+    """In each round a deploy, a rollback and a deletion, seen by all of the server's WORKERS."""
     host = f"{SITE}.{DOMAIN}"
-    with temporary_data() as data, tempfile.TemporaryDirectory() as made, serving(data, workers=WORKERS) as server:
+    with tempfile.TemporaryDirectory() as made:
         for files in FILES.values():
             for path, content in files.items():
                 (Path(made) / path[1:]).write_bytes(content)
@@ -137,8 +141,19 @@ def main() -> None:
             own = f"{made_id[:8]}.{host}"
             deletion = f"{PROJECT}/deployments/{made_id}?force=true"
             watch.until_everywhere("delete", own, old="one", new=None, act=partial(call, server, "DELETE", deletion))
+    return watch
+
+
+def p99_of(seconds: Sequence[float]) -> float:
+    return sorted(seconds)[round(len(seconds) * 0.99) - 1]
+
+
+def main() -> None:
+    options = parse_options(__doc__)
+    with temporary_data() as data, serving(data, workers=WORKERS) as server:
+        watch = watch_changes(server, 15 if options.quick else 150)
     figures = {f"{what}_s": Measured(tuple(delays), "s") for what, delays in watch.delays.items()}
-    p99 = {f"{what}_p99_s": sorted(delays)[round(len(delays) * 0.99) - 1] for what, delays in watch.delays.items()}
+    p99 = {f"{what}_p99_s": p99_of(delays) for what, delays in watch.delays.items()}
     parts = [f"{what} {figures[f'{what}_s']}, p99 {p99[f'{what}_p99_s']:.3f} s" for what in watch.delays]
     sentence = (
         f"asked to live on all of {WORKERS} workers: {'; '.join(parts)}; "

@@ -8,6 +8,12 @@ Goals: 100,000/s at each size, at most 500 MiB, the same cost at each size withi
 no failed request.
 """
 
+import sys
+from pathlib import Path
+
+if not __package__:  # run by its path, where `python -m loadtests.migration` has the folder above
+    sys.path[0] = str(Path(__file__).parents[1])
+
 import asyncio
 import json
 import shutil
@@ -15,7 +21,6 @@ import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import median
 from typing import Final
 

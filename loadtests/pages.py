@@ -5,12 +5,17 @@ score (0 to 100, of a simulated phone) and the server's response time that it ob
 Lighthouse comes from npm: `npm ci` in loadtests/lighthouse.
 """
 
+import sys
+from pathlib import Path
+
+if not __package__:  # run by its path, where `python -m loadtests.pages` has the folder above
+    sys.path[0] = str(Path(__file__).parents[1])
+
 import http.client
 import json
 import os
 import subprocess
 import tempfile
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 

@@ -1,23 +1,28 @@
 """The servers that Onehop is held against, each serving one folder on one core as it would best: nginx with and without
-open_file_cache, h2o, Caddy. From Debian; one that isn't installed is left out and said to be.
+open_file_cache, h2o and Caddy from Debian, starlette's StaticFiles under uvicorn, and `wrangler pages dev`, which
+`.ci/install-real-parts` brings. One that isn't installed is left out and said to be. Compressed forms lie beside the
+files, for those that look there.
 
 Each sends the header fields that Onehop sends, as far as it can be told to, and none writes an access log.
 """
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from tests.free_ports import free_port
 
-START_S_MAX: Final = 10.0
+START_S_MAX: Final = 60.0
+WRANGLER: Final = Path(__file__).parents[1] / "tests/e2e/wrangler-4.164/node_modules/.bin/wrangler"
 FIELDS: Final = {
     "Access-Control-Allow-Origin": "*",
     "Referrer-Policy": "strict-origin-when-cross-origin",
@@ -62,7 +67,19 @@ def own_memory_of(pid: int) -> int:
 
 
 def nginx_config(site: Path, scratch: Path, port: int, *, caches_files: bool) -> str:
-    fields = "\n".join(f'    add_header {name} "{value}" always;' for name, value in FIELDS.items())
+    server = f"""
+  server {{
+    listen 127.0.0.1:{port};
+    root {site};
+    error_page 404 /404.html;
+    location = /old {{ return 301 /new; }}
+  }}"""
+    return nginx_with(server, scratch, caches_files=caches_files)
+
+
+def nginx_with(servers: str, scratch: Path, *, caches_files: bool) -> str:
+    """`servers` are the blocks of what it serves, and what they need beside them."""
+    fields = "\n".join(f'  add_header {name} "{value}" always;' for name, value in FIELDS.items())
     cache = "open_file_cache max=10000 inactive=60s; open_file_cache_valid 60s;" if caches_files else ""
     folders = "\n".join(f"  {kind}_temp_path {scratch}/{kind};" for kind in ("proxy", "fastcgi", "uwsgi", "scgi"))
     return f"""
@@ -79,16 +96,12 @@ http {{
 {folders}
   sendfile on;
   tcp_nopush on;
+  gzip_static on;
   keepalive_requests 10000000;
+  index index.html;
   {cache}
-  server {{
-    listen 127.0.0.1:{port};
-    root {site};
-    index index.html;
-    error_page 404 /404.html;
 {fields}
-    location = /old {{ return 301 /new; }}
-  }}
+{servers}
 }}
 """
 
@@ -106,7 +119,7 @@ hosts:
   default:
     paths:
       "/old": {{redirect: {{status: 301, url: "/new"}}}}
-      "/": {{file.dir: {site}, file.index: [index.html]}}
+      "/": {{file.dir: {site}, file.index: [index.html], file.send-compressed: ON}}
 """
 
 
@@ -125,9 +138,42 @@ http://:{port} {{
 {fields}
   }}
   redir /old /new 301
-  file_server
+  file_server {{
+    precompressed br gzip
+  }}
 }}
 """
+
+
+def starlette_script(site: Path, scratch: Path, port: int) -> str:
+    return f"""
+import uvicorn
+from starlette.applications import Starlette
+from starlette.responses import RedirectResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+FIELDS = {[(name.lower().encode(), value.encode()) for name, value in FIELDS.items()]!r}
+app = Starlette(routes=[
+    Route("/old", lambda request: RedirectResponse("/new", 301)),
+    Mount("/", StaticFiles(directory={str(site)!r}, html=True)),
+])
+
+
+async def with_fields(scope, receive, send):
+    async def send_more(message):
+        if message["type"] == "http.response.start":
+            message = {{**message, "headers": [*message["headers"], *FIELDS]}}
+        await send(message)
+    await app(scope, receive, send_more)
+
+
+uvicorn.run(with_fields, host="127.0.0.1", port={port}, access_log=False, log_level="error", lifespan="off")
+"""
+
+
+def wrangler_arguments(site: Path, scratch: Path, port: int) -> str:
+    return f"pages dev {site} --ip 127.0.0.1 --port {port} --log-level error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +210,14 @@ KINDS: Final = (
         lambda config: ["caddy", "run", "--adapter", "caddyfile", "--config", str(config)],
         {"GOMAXPROCS": "1"},
     ),
+    Kind("starlette", sys.executable, starlette_script, lambda config: [sys.executable, str(config)], {}),
+    Kind(
+        "wrangler",
+        str(WRANGLER),
+        wrangler_arguments,
+        lambda config: [str(WRANGLER.with_name("node")), str(WRANGLER), *config.read_text().split()],
+        {"WRANGLER_SEND_METRICS": "false", "CI": "1"},
+    ),
 )
 
 
@@ -186,13 +240,19 @@ def peer_running(kind: Kind, site: Path, scratch: Path) -> Iterator[Peer]:
     config.write_text(kind.config(site, scratch, port))
     environ = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin", "HOME": str(scratch), **kind.environ}
     with (scratch / "said").open("wb") as said:
-        process = subprocess.Popen(kind.command(config), stdout=said, stderr=said, env=environ)
+        process = subprocess.Popen(
+            kind.command(config), stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=environ, cwd=scratch
+        )
     try:
         wait_for(kind.name, port, process, scratch / "said")
         yield Peer(kind.name, port, process.pid)
     finally:
+        pids = tree_of(process.pid) if process.poll() is None else []
         process.terminate()
         process.wait(timeout=30)
+        for pid in pids:  # those that their leader has left behind
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def wait_for(name: str, port: int, process: "subprocess.Popen[bytes]", said: Path) -> None:

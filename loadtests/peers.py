@@ -5,16 +5,19 @@ that a machine that slows down slows all of them. A ratio is Onehop's requests p
 round; on a machine that others share, the processor time of a request is the steadier figure, and is there too.
 """
 
+import sys
+from pathlib import Path
+
+if not __package__:  # run by its path, where `python -m loadtests.peers` has the folder above
+    sys.path[0] = str(Path(__file__).parents[1])
+
 import os
 import re
-import shutil
-import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
-from pathlib import Path
 from random import Random
 from typing import Any, Final
 
@@ -22,12 +25,12 @@ from loadtests.peer_servers import KINDS, Peer, peers_running
 from loadtests.report import Measured, bars, conclude, parse_options
 from loadtests.server import serving, temporary_data
 from loadtests.sites import text_of
+from loadtests.wrk import require_wrk, run_wrk
 
 HOST: Final = "site.pages.localhost"
 ONEHOP: Final = "onehop"
 AGAINST: Final = "nginx-cache"
 SERVER_CPU, CLIENT_CPU = 0, 1
-CONNECTIONS: Final = 16
 SECONDS: Final = 1  # of one run: rather many that alternate than few that are long
 ROUNDS: Final = 5
 QUICK_PEERS: Final = frozenset({"nginx-cache", "h2o"})
@@ -60,7 +63,8 @@ end
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """`revalidates`: with the server's own ETag in If-None-Match. `quick`: also done with --quick."""
+    """`revalidates`: with the server's own ETag in If-None-Match. `coding`: what the answer's content must be in; who
+    doesn't send that is left out. `quick`: also done with --quick."""
 
     name: str
     target: str
@@ -68,6 +72,7 @@ class Work:
     script: str = ""
     status: int = 200
     revalidates: bool = False
+    coding: str = ""
     quick: bool = False
 
 
@@ -75,6 +80,8 @@ WORKS: Final = (
     Work("4 KiB, bare", "/", quick=True),
     Work("4 KiB, browser", "/", BROWSER, quick=True),
     Work("4 KiB, ever-changing", "/", BROWSER, EVER_CHANGING, quick=True),
+    Work("4 KiB, br", "/", {"Accept-Encoding": "br"}, coding="br"),
+    Work("4 KiB, gzip", "/", {"Accept-Encoding": "gzip"}, coding="gzip"),
     Work("304", "/", status=304, revalidates=True, quick=True),
     Work("404", "/nothing/here", status=404),
     Work("redirect", "/old", status=301),
@@ -107,8 +114,18 @@ def make_folder(site: Path) -> None:
     (site / "_redirects").write_text("/old /new 301\n")
 
 
+def write_compressed(site: Path, onehop: Peer) -> None:
+    """Onehop's own forms of the page beside it, so that all send the same bytes."""
+    for suffix, coding in ((".br", "br"), (".gz", "gzip")):
+        connection = HTTPConnection("127.0.0.1", onehop.port, timeout=30)
+        connection.request("GET", "/", headers={"Host": HOST, "Accept-Encoding": coding})
+        (site / f"index.html{suffix}").write_bytes(connection.getresponse().read())
+        connection.close()
+
+
 def check_alike(peers: Sequence[Peer], work: Work) -> dict[str, str]:
-    """The ETag of each, once all were seen to give the same status and, with a 200, the same bytes."""
+    """The ETag of each that can do the work, once all of them were seen to give the same status and, with a 200, the
+    same bytes; these are held against the first's."""
     etags, bodies = {}, set()
     for peer in peers:
         connection = HTTPConnection("127.0.0.1", peer.port, timeout=30)
@@ -116,6 +133,8 @@ def check_alike(peers: Sequence[Peer], work: Work) -> dict[str, str]:
         answer = connection.getresponse()
         body = answer.read()
         connection.close()
+        if work.coding and (answer.headers.get("Content-Encoding") != work.coding or len(bodies - {body})):
+            continue
         etags[peer.name] = answer.headers.get("ETag", "")
         if not work.revalidates and answer.status != work.status:
             raise SystemExit(f"{peer.name} answers {answer.status} to {work.target}, not {work.status}")
@@ -127,45 +146,38 @@ def check_alike(peers: Sequence[Peer], work: Work) -> dict[str, str]:
 
 
 def load(peer: Peer, work: Work, scripts: Path, fields: Mapping[str, str]) -> Run:
-    options = [option for name, value in {"Host": HOST, **fields}.items() for option in ("-H", f"{name}: {value}")]
+    script = None
     if work.script:
         script = scripts / "script.lua"
         script.write_text(work.script)
-        options += ["-s", str(script)]
-    url = f"http://127.0.0.1:{peer.port}{work.target}"
     before_s = peer.cpu_s()
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}", *options, url]
-    told = subprocess.run(
-        command, capture_output=True, text=True, check=True, preexec_fn=lambda: os.sched_setaffinity(0, {CLIENT_CPU})
-    ).stdout
+    url = f"http://127.0.0.1:{peer.port}{work.target}"
+    run = run_wrk(url, cpu=CLIENT_CPU, seconds=SECONDS, fields={"Host": HOST, **fields}, script=script)
     cpu_s = peer.cpu_s() - before_s
-    count = re.search(r"(\d+) requests in ([\d.]+)(m?s)", told)
-    if count is None:
-        raise SystemExit(f"wrk said nothing of its requests: {told}")
-    bad = re.search(r"Non-2xx or 3xx responses: (\d+)", told)
-    bad_count = int(bad[1]) if bad is not None else 0
-    if bad_count != (int(count[1]) if work.status >= 400 else 0):
-        raise SystemExit(f"{peer.name}: {bad_count} of {count[1]} answers to {work.name} weren't {work.status}")
-    per_s = re.search(r"Requests/sec: *([\d.]+)", told)
-    assert per_s is not None
-    return Run(float(per_s[1]), int(count[1]), cpu_s)
+    if run.bad_count != (run.requests_count if work.status >= 400 else 0):
+        raise SystemExit(f"{peer.name}: {run.bad_count} of {run.requests_count} to {work.name} weren't {work.status}")
+    return Run(run.requests_per_s, run.requests_count, cpu_s)
 
 
 def measure(
     peers: Sequence[Peer], works: Sequence[Work], rounds: int, scripts: Path
 ) -> dict[str, dict[str, list[Run]]]:
     """By work and server, a run a round."""
-    runs: dict[str, dict[str, list[Run]]] = {work.name: {peer.name: [] for peer in peers} for work in works}
+    runs: dict[str, dict[str, list[Run]]] = {}
     fields = {}
     for work in works:
         etags = check_alike(peers, work)
+        runs[work.name] = {name: [] for name in etags}
         for peer in peers:
+            if peer.name not in etags:
+                continue
             condition = {"If-None-Match": etags[peer.name]} if work.revalidates else {}
             fields[work.name, peer.name] = {**work.fields, **condition}
     for turn in range(rounds):
         for work in works:
             for peer in peers if turn % 2 == 0 else reversed(peers):
-                runs[work.name][peer.name].append(load(peer, work, scripts, fields[work.name, peer.name]))
+                if peer.name in runs[work.name]:
+                    runs[work.name][peer.name].append(load(peer, work, scripts, fields[work.name, peer.name]))
     return runs
 
 
@@ -181,8 +193,7 @@ def label_of(work: Work) -> str:
 
 def main() -> None:
     options = parse_options(__doc__)
-    if shutil.which("wrk") is None:
-        raise SystemExit("this needs wrk, from Debian's package of that name")
+    require_wrk()
     works = [work for work in WORKS if work.quick or not options.quick]
     names = QUICK_PEERS if options.quick else frozenset(kind.name for kind in KINDS)
     rounds = 2 if options.quick else ROUNDS
@@ -198,6 +209,7 @@ def main() -> None:
         peers += running.enter_context(peers_running(site, made, names))
         os.sched_setaffinity(0, own_cpus)
         server.onehop("deploy", str(site), "--project", "site", "--branch", "main", "--json")
+        write_compressed(site, peers[0])
         runs = measure(peers, works, rounds, made)
         memory = {peer.name: round(peer.own_memory_bytes() / 2**20, 1) for peer in peers}
     tell(options, works, [peer.name for peer in peers[1:]], runs, memory)
@@ -211,12 +223,16 @@ def tell(
     memory: Mapping[str, float],
 ) -> None:
     figures = {
-        f"{work.name}, vs {other}": Measured(ratios(runs[work.name], other), "×") for work in works for other in others
+        f"{work.name}, vs {other}": Measured(ratios(runs[work.name], other), "×")
+        for work in works
+        for other in others
+        if other in runs[work.name]
     }
     cheaper = {
         f"{work.name}, vs {other}": round(cpu_us(runs[work.name][other]) / cpu_us(runs[work.name][ONEHOP]), 3)
         for work in works
         for other in others
+        if other in runs[work.name]
     }
     per_server = {
         work.name: {
@@ -229,7 +245,8 @@ def tell(
         for work in works
     }
     missing = sorted({kind.name for kind in KINDS} - set(others)) if not options.quick else []
-    parts = [f"{work.name} {figures[f'{work.name}, vs {AGAINST}'].median:.2f} ×" for work in works if AGAINST in others]
+    compared = [work for work in works if AGAINST in runs[work.name]]
+    parts = [f"{work.name} {figures[f'{work.name}, vs {AGAINST}'].median:.2f} ×" for work in compared]
     conclude(
         "peers",
         options,
@@ -239,8 +256,8 @@ def tell(
         draw=lambda path: bars(
             path,
             "Requests per second of a core, Onehop over nginx with open_file_cache",
-            [label_of(work) for work in works],
-            [figures[f"{work.name}, vs {AGAINST}"] for work in works],
+            [label_of(work) for work in compared],
+            [figures[f"{work.name}, vs {AGAINST}"] for work in compared],
             goal=1.0,
         ),
     )

@@ -78,10 +78,18 @@ class Options:
 
 
 def parse_options(description: str | None) -> Options:
+    return options_of(parser_of(description).parse_args())
+
+
+def parser_of(description: str | None) -> argparse.ArgumentParser:
+    """For a load test that takes options beside those that all take."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="fewer rounds and smaller sizes, under 45 s")
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
-    arguments = parser.parse_args()
+    return parser
+
+
+def options_of(arguments: argparse.Namespace) -> Options:
     if not arguments.quick and find_spec("matplotlib") is None:
         raise SystemExit("a full run draws its figures; 'make bench' brings what that needs, --quick does without")
     return Options(quick=arguments.quick, as_json=arguments.json)

@@ -35,7 +35,7 @@ def draw(path: Path, sizes: Mapping[str, float], rates: Mapping[str, Mapping[str
     right.set_xticks([1, 4, 16, 64, 256, 1024], ["1", "4", "16", "64", "256", "1024"])
     right.set_ylim(0, 100)
     right.set_xlabel("MiB of cache")
-    right.set_title("Modelled hits of a worker's cache, %", fontsize=10)
+    right.set_title("Hits of a worker's cache, modelled (no real traffic), %", fontsize=10)
     right.grid(visible=True, color="#ddd", linewidth=0.6)
     right.legend(frameon=False, loc="lower right")
     for axes in (left, right):

@@ -11,14 +11,18 @@ in line; throughput with several. Shares of a processor say which side was the b
 Goals (p50, hashed against legacy): at least 10 × at 10,000 deployments and 50 × at 50,000.
 """
 
+import sys
+from pathlib import Path
+
+if not __package__:  # run by its path, where `python -m loadtests.ttfb` has the folder above
+    sys.path[0] = str(Path(__file__).parents[1])
+
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import mean, median
 from typing import Any, Final
 
@@ -46,9 +50,11 @@ PUBLISHED: Final = {
 TABLE_HEAD: Final = f"""# Time to the first byte, by arm
 
 `loadtests.ttfb` wrote this. p50, p90, p99 and CPU a request: one connection. Requests/s, and the shares that the worker
-and the load took of their processor: {LOADED_USERS} connections. Where the load's share is well below the worker's,
-the worker was what limited. The worker's own p50 runs from a request's last header byte to its answer, by its metrics,
-which also prove that each request was answered by the arm it is listed under.
+and the load took of their processor: {LOADED_USERS} connections. A share near 100 % is a side that limited. Where both
+are below, neither did: {LOADED_USERS} connections were waiting for each other's answers, or other programs had the
+processors. The load's share says how much faster it could have asked: where it is far below the worker's, the load
+wasn't the bottleneck, and ratios of p50 are the arms'. The worker's own p50 runs from a request's last header byte to
+its answer, by its metrics, which also prove that each request was answered by the arm it is listed under.
 
 Published of the change that this repeats: {PUBLISHED["parse_ms_at_10000"]} ms to parse and
 {PUBLISHED["match_ms_at_10000"]} ms to match a table of 10,000 deployments; TTFB overall, with the network, from

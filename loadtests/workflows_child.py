@@ -26,6 +26,7 @@ import uvloop
 
 INSTANCES_AT_ONCE: Final = 100
 POLL_S: Final = 0.005
+WARM_S: Final = 1.5  # until each has written over its log once: to make a file longer costs a sync twice the time
 
 
 class Contender(Protocol):
@@ -155,7 +156,9 @@ async def measure_rates(contender: Contender, *, sequential: int, concurrent: in
         await contender.run(count, steps=steps)
         return time.perf_counter() - started
 
-    await time_run(5, 2)
+    warm_at = time.perf_counter() + WARM_S
+    while time.perf_counter() < warm_at:
+        await time_run(5, 20)
     return {
         "sequential_steps_per_s": sequential / await time_run(1, sequential),
         "steps_per_s": INSTANCES_AT_ONCE * concurrent / await time_run(INSTANCES_AT_ONCE, concurrent),

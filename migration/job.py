@@ -7,6 +7,8 @@ each piece knows from the store how far it had come.
 """
 
 import asyncio
+import errno
+import os
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
@@ -17,6 +19,7 @@ from migration.move import Chunk, CountsDiffer, KeysChanged, Mover
 from migration.pacing import Pacer, Stopped
 from migration.progress import PHASES, State
 from migration.runs import RunDamaged
+from router.kv.errors import StoreFull
 from workflows import NonRetryableError, Workflow, WorkflowEvent, WorkflowStep
 from workflows.step_config import StepOptions
 
@@ -27,7 +30,7 @@ STEP: Final[StepOptions] = {
     "retries": {"limit": 3, "delay": "2 seconds", "backoff": "exponential"},
     "timeout": "30 days",
 }
-"""A piece takes as long as its pace wants; what can pass by itself (a disk that was full) gets a few more tries."""
+"""A piece takes as long as its pace wants; what can pass by itself gets a few more tries."""
 REVISITS_A_STEP: Final = 500
 
 
@@ -50,6 +53,7 @@ class Pieces:
     store must not be closed under it."""
 
     def __init__(self) -> None:
+        self.lack_of_room = ""
         self._running_count = 0
         self._changed = threading.Condition()
 
@@ -63,12 +67,20 @@ class Pieces:
                 return work(*arguments, **named)
             except (Stopped, KeysChanged, RunDamaged, CountsDiffer) as error:
                 raise NonRetryableError(str(error)) from error
+            except (OSError, StoreFull) as error:
+                self.note_lack_of_room(error)
+                raise
             finally:
                 with self._changed:
                     self._running_count -= 1
                     self._changed.notify_all()
 
         return run
+
+    def note_lack_of_room(self, error: OSError | StoreFull) -> None:
+        """For whoever runs the job: trying again finds no more room, and the workflow's own store has none either."""
+        if isinstance(error, StoreFull) or error.errno in (errno.ENOSPC, errno.EDQUOT):
+            self.lack_of_room = str(error) if isinstance(error, StoreFull) else os.strerror(error.errno or 0)
 
     def wait(self, seconds: float) -> bool:
         """Whether they have all ended by then."""
@@ -122,6 +134,9 @@ class Migration(Workflow):
             filters_count = await self.work.collect(chunk)
         except KeysChanged as error:
             raise NonRetryableError(str(error)) from error
+        except (OSError, StoreFull) as error:
+            self.work.pieces.note_lack_of_room(error)
+            raise
         wait = self.work.pieces.callback(self.work.pacer.after_batch, rows_count=filters_count / PHASES, bytes_count=0)
         await asyncio.to_thread(wait)
         return filters_count

@@ -11,13 +11,15 @@ import orjson
 
 @dataclass(frozen=True, slots=True)
 class Pulse:
-    """`at_s` is Unix time by the job's own clock. `pending` deployments are done and wait for the pace to allow them;
-    `per_s` is the rate of the last seconds, None until there are some; `waiting_for` is empty while it works."""
+    """`at_s` is Unix time by the job's own clock. `pending` deployments, of `collected` at that time, are done and wait
+    for the pace to allow them; `per_s` is the rate of the last seconds, None until there are some; `waiting_for` is
+    empty while it works."""
 
     job: str
     at_s: float
     guard: str
     waiting_for: str = ""
+    collected: int = 0
     pending: float = 0.0
     per_s: float | None = None
 

@@ -5,7 +5,7 @@ tables are still being read nobody knows how many filters they have; the bytes r
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from migration.progress import PHASES, Control, Progress, State
 from migration.pulse import Pulse
@@ -32,6 +32,13 @@ def work_of(progress: Progress, pending: float) -> float:
     return max(0.0, done - pending)
 
 
+def as_told(progress: Progress, pulse: Pulse | None) -> Progress:
+    """Without what was read after the pulse: a chunk that has just been is still to be stretched by the pace."""
+    if pulse is None or progress.state is not State.COLLECTING:
+        return progress
+    return replace(progress, collected=min(progress.collected, pulse.collected))
+
+
 def whole_of(progress: Progress) -> float:
     if progress.state is State.COLLECTING and progress.table_bytes_read:
         return progress.total * max(1.0, progress.table_bytes / progress.table_bytes_read)
@@ -45,6 +52,7 @@ def standing_of(progress: Progress, pulse: Pulse | None, control: Control, now_s
         per_s = progress.done / elapsed_s if elapsed_s > 0 else None
         return Standing(progress.done, progress.total, per_s, None, elapsed_s)
     elapsed_s = max(0.0, (pulse.at_s if pulse is not None else now_s) - progress.started_s)
+    progress = as_told(progress, pulse)
     work, whole = work_of(progress, pulse.pending if pulse is not None else 0.0), whole_of(progress)
     per_s = pulse.per_s if pulse is not None else None
     is_told = pulse is not None and not pulse.waiting_for and not control.is_paused

@@ -1,48 +1,22 @@
-"""`onehop`: finds the command, runs it, and turns what went wrong into one line that says what to do.
+"""`onehop`: runs what the command line asks for, and turns what went wrong into one line that says what to do.
 
-Commands live in `onehop.commands`, a module each, which is imported when its command is run: a start of
-`onehop serve` doesn't pay for the deploy client, and `onehop --help` pays for nothing. For the same reason errors
-are known here by name: whichever was raised has been imported by whoever raised it.
+`command_tree` knows every command. Errors are known here by name: whichever was raised has been imported by whoever
+raised it, and a start pays for no other.
 """
 
+import gc
 import os
 import signal
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 from typing import Final
 
-import typer
-from typer._click.core import Command, Context  # typer exports a Context of its own, which its groups don't take
-from typer._click.exceptions import ClickException, UsageError  # and of these only the root, without exit code
-from typer.core import TyperGroup
+from onehop.errors import WrongUsage
 
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_INTERRUPTED: Final = 128 + signal.SIGINT
 DEBUG_VARIABLE: Final = "ONEHOP_DEBUG"
-
-COMMANDS: Final = {
-    "serve": "Serve sites and the API that deploys them.",
-    "demo": "Serve with two demo sites deployed, and say how to deploy your own.",
-    "deploy": "Deploy a folder.",
-    "site": "List, create, show, change and delete sites; their domains and branch addresses.",
-    "deployment": "List, show, roll back, promote and delete deployments.",
-    "functions": "Install workerd, which runs functions; read what they say.",
-    "route": "Show how a host finds its deployment, step by step.",
-    "migrate": "Move what only routing tables have into the hashed scheme, while it is served.",
-    "policy": "Show and set which scheme finds a site's deployments; its log, and undo.",
-    "legacy": "The legacy scheme's routing tables: show, export, import; dual write on or off.",
-    "workflow": "Durable workflows: list, describe, trigger, steer and export them; run your own.",
-    "token": "Create, list and revoke API tokens.",
-    "keys": "List and rotate the keys that hostnames are hashed with.",
-    "gc": "Remove what no deployment needs any more.",
-    "check": "Walk everything that is stored and name each fault and its cure.",
-    "backup": "Copy a data folder, while it serves.",
-    "restore": "Bring a backup back, into an empty folder.",
-    "seed": "Make synthetic deployments, for tests at scale.",
-}
-"""Every command with the line that `onehop --help` shows; `onehop.commands.<name>.app` is its typer app."""
 
 FAILURES: Final = {
     "onehop.errors.CommandFailed": EXIT_FAILED,
@@ -64,7 +38,6 @@ FAILURES: Final = {
 }
 """Errors, by qualified name, whose message is written for whoever typed the command; and the exit code of each."""
 
-
 AFTER_INTERRUPT: Final = {
     "serve": "stopped",
     "demo": "stopped",
@@ -76,54 +49,16 @@ AFTER_INTERRUPT: Final = {
 """By command: what an interruption leaves, and what to do."""
 
 
-class LazyCommands(TyperGroup):
-    """The root: lists commands by the table above, imports the one that is run."""
-
-    def list_commands(self, ctx: Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
-        """A stand-in that has just the name and the line of help."""
-        return TyperGroup(name=cmd_name, help=COMMANDS[cmd_name]) if cmd_name in COMMANDS else None
-
-    def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
-        if args[0] not in COMMANDS:
-            return super().resolve_command(ctx, args)
-        module = import_module(f"onehop.commands.{args[0].replace('-', '_')}")
-        return args[0], typer.main.get_command(module.app), args[1:]
-
-
-app = typer.Typer(
-    cls=LazyCommands,
-    add_completion=False,
-    help="Onehop: a self-hosted edge for deployed sites.",
-    context_settings={"help_option_names": ["--help", "-h"]},
-)
-
-
-def show_version(value: bool) -> None:
-    if value:
-        typer.echo(f"onehop {import_module('importlib.metadata').version('onehop')}")
-        raise typer.Exit
-
-
-@app.callback()
-def options(
-    version: bool = typer.Option(False, "--version", callback=show_version, is_eager=True, help="Print the version."),
-) -> None:
-    """Onehop: a self-hosted edge for deployed sites."""
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        outcome = typer.main.get_command(app).main(given or ["--help"], prog_name="onehop", standalone_mode=False)
-    except ClickException as error:
-        complain(describe_usage(error) if isinstance(error, UsageError) else error.format_message())
-        return error.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        complain_of_interrupt(given)
+        return run(given)
+    except WrongUsage as error:
+        complain(str(error))
+        return EXIT_USAGE
+    except KeyboardInterrupt:
+        complain(f"interrupted; {AFTER_INTERRUPT.get(given[0] if given else '', 'run it again')}")
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has enough; closing it again at exit must not complain either.
@@ -131,13 +66,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_FAILED
     except Exception as error:  # noqa: BLE001  # the process's root: known failures become a line, others a report
         return report(error)
-    if outcome == EXIT_INTERRUPTED:  # what typer makes of a Ctrl-C
-        complain_of_interrupt(given)
-    return outcome if isinstance(outcome, int) else 0
 
 
-def complain_of_interrupt(given: Sequence[str]) -> None:
-    complain(f"interrupted; {AFTER_INTERRUPT.get(given[0] if given else '', 'run it again')}")
+def run(given: list[str]) -> int:
+    """Imports what this command line needs, and no more."""
+    if given[:1] == ["serve"]:
+        gc.disable()  # what imports make stays; each process collects from when it serves on (worker_server)
+        from onehop.plain_serve import parse_plain_serve, run_plain_serve
+
+        plain = parse_plain_serve(given[1:])
+        if plain is not None:
+            return run_plain_serve(plain)
+        gc.enable()
+    from onehop import command_tree
+
+    return command_tree.run(given)
 
 
 def report(error: Exception) -> int:
@@ -161,11 +104,6 @@ def known_failure(error: Exception) -> int | None:
         if exit_code is not None:
             return exit_code
     return None
-
-
-def describe_usage(error: UsageError) -> str:
-    command = error.ctx.command_path if error.ctx is not None else "onehop"
-    return f"{error.format_message().rstrip('.')}; see '{command} --help'"
 
 
 def complain(message: str) -> None:

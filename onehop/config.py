@@ -6,7 +6,6 @@ Every problem is reported at once, each naming where the value came from and wha
 import ipaddress
 import os
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -53,6 +52,8 @@ class Config:
     drain_s: float = 10.0
     limits: Limits = field(default_factory=dict)
     log_format: Literal["console", "json"] = "console"
+    access_log: Literal["off", "stderr"] | Path = "off"
+    access_log_share: float = 1.0
     workerd: Path | None = None
     functions_memory_mib: int = 768
 
@@ -111,6 +112,20 @@ def parse_networks(value: object) -> tuple[IpNetwork, ...]:
         raise ValueError("addresses or networks, such as 127.0.0.1 or 10.0.0.0/8, with commas between") from None
 
 
+def parse_access_log(value: object) -> str | Path:
+    return value if value in ("off", "stderr") else Path(str(value)).expanduser()
+
+
+def parse_share(value: object) -> float:
+    try:
+        share = float(str(value))
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise ValueError("a share above 0 and up to 1, such as 0.01 for one request in a hundred")
+    return share
+
+
 def parse_drain(value: object) -> float:
     try:
         seconds = float(str(value))
@@ -136,6 +151,8 @@ PARSERS: Final[Mapping[str, Callable[[object], object]]] = {
     "drain_s": parse_drain,
     "limits": parse_limits,
     "log_format": parse_choice("console", "json"),
+    "access_log": parse_access_log,
+    "access_log_share": parse_share,
     "workerd": lambda value: Path(str(value)).expanduser(),
     "functions_memory_mib": parse_int(64, 1_048_576),
 }
@@ -183,6 +200,8 @@ def load_config(flags: Mapping[str, object], environ: Mapping[str, str], *, file
 
 
 def read_file(path: Path, problems: list[str]) -> dict[str, object]:
+    import tomllib  # 6 ms, and most starts have no file
+
     try:
         settings = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:

@@ -4,6 +4,7 @@ import http.client
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -13,11 +14,13 @@ from control_plane.app import create_app
 from control_plane.documents import PublicUrl
 from control_plane.late_workflows import LateWorkflows
 from control_plane.plane import ControlPlane, PlaneSecrets
-from functions.bundle import BundleStore
+from functions.bundle import BundleStore, StoredBundle
 from functions.event_sink import EventSink
 from functions.key_values import KeyValueStore
+from functions.variable_seal import VariableSeal
 from onehop.config import Config
 from onehop.data_folder import DataFolder
+from onehop.workerd_choice import chosen_workerd
 from router.key_files import read_key_ring
 from router.kv.store import open_store
 from router.metrics.reading import read_metrics
@@ -48,6 +51,7 @@ def opened_control_plane(config: Config, folder: DataFolder, *, edge_port: int) 
         KeyValueStore.opened(folder.key_values) as key_values,
         EventSink.opened(folder.events) as events,
     ):
+        secrets = PlaneSecrets.settle(store, folder.secrets)
         plane = ControlPlane(
             store=store,
             blobs=BlobStore(folder.root),
@@ -56,16 +60,37 @@ def opened_control_plane(config: Config, folder: DataFolder, *, edge_port: int) 
             events=events,
             keys=lambda: read_key_ring(folder.route_keys),
             names=SiteNames(config.pages_domain),
-            secrets=PlaneSecrets.settle(store, folder.secrets),
+            secrets=secrets,
             url=PublicUrl(config.url_scheme, public_port(config, edge_port)),
             edges_answer=lambda: edges_answer(config.host, edge_port),
+            start_problem=LateTrial(config, VariableSeal(key=secrets.variables_key)),
             read_metrics=lambda: read_metrics(folder.metrics),
         )
         with plane:
             with store.write() as transaction:
                 plane.tokens.ensure_admin(transaction, folder.admin_token)
-            workflows = LateWorkflows(plane, lambda: make_workflows_api(folder))
+            workflows = LateWorkflows(plane, lambda: make_workflows_api(folder), folder.workflow_store.exists)
             yield ControlPlaneApp(create_app(plane, workflows), workflows.end_streams)
+
+
+class LateTrial:
+    """Made with the first function that is deployed: a start needn't wait for what tries them."""
+
+    def __init__(self, config: Config, seal: VariableSeal) -> None:
+        self._config = config
+        self._seal = seal
+        self._lock = Lock()
+        self._tried: Callable[[StoredBundle, int], str | None] | None = None
+
+    def __call__(self, stored: StoredBundle, site_no: int) -> str | None:
+        if chosen_workerd(self._config) is None:
+            return None
+        with self._lock:
+            if self._tried is None:
+                from onehop.function_trial import make_trial
+
+                self._tried = make_trial(self._config, self._seal)
+        return self._tried(stored, site_no)
 
 
 def make_workflows_api(folder: DataFolder) -> "WorkflowsApi":

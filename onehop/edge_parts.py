@@ -12,11 +12,10 @@ from onehop.config import Config
 from onehop.data_folder import DataFolder
 from onehop.workerd_choice import chosen_workerd
 from router.app import EdgeApp, Functions
-from router.data_centres import note_data_centre
 from router.differences import DifferenceLog
 from router.edge import Edge
 from router.forwarded import TrustedProxies
-from router.key_files import open_key_ring, read_key_ring, settle_pages_domain
+from router.key_files import read_key_ring
 from router.kv.store import Store, open_store
 from router.metrics.meter import EdgeMeter
 from router.metrics.slot import Cells
@@ -24,20 +23,6 @@ from router.ready import ReadyAnswers
 from router.ready_door import ReadyDoor
 from router.resolve import Resolver
 from router.site_names import SiteNames
-
-
-def prepare(config: Config) -> DataFolder:
-    """Makes the data folder if it is new, and proves that its keys and domain are the ones that we were given.
-
-    Raises DataFolderRefused, StoreError, KeysRefused, SecretUnusable.
-    """
-    folder = DataFolder(config.data)
-    folder.create()
-    with open_store(folder.kv, create=True) as store:
-        open_key_ring(store, folder.route_keys)
-        settle_pages_domain(store, config.pages_domain)
-        note_data_centre(store, config.dc)
-    return folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +51,16 @@ def opened_edge(config: Config, folder: DataFolder, cells: Cells) -> Iterator[Op
         edge = Edge(store=store, resolver=resolver, assets=assets, meter=meter, now_ns=time.monotonic_ns)
         proxies = TrustedProxies(config.trusted_proxies)
         door = ReadyDoor(edge, resolver, ReadyAnswers(), meter, proxies=proxies, now_ns=time.monotonic_ns)
-        with functions_of(config, folder, store, edge) as functions:
+        with functions_of(config, folder, store, edge, cells) as functions:
             yield OpenedEdge(EdgeApp(edge, proxies=proxies, functions=functions), door)
 
 
 def functions_of(
-    config: Config, folder: DataFolder, store: Store, edge: Edge
+    config: Config, folder: DataFolder, store: Store, edge: Edge, cells: Cells
 ) -> AbstractContextManager[Functions | None]:
     if chosen_workerd(config) is None:
         return nullcontext()
     # Imported here: a start without workerd needn't wait for it.
     from onehop.function_parts import opened_functions
 
-    return opened_functions(config, folder, store, edge)
+    return opened_functions(config, folder, store, edge, cells)

@@ -41,6 +41,8 @@ from router.function_request import FunctionRequest
 from router.function_stage import FunctionStage
 from router.kv.errors import StoreError
 from router.kv.store import Store
+from router.metrics.function_meter import FunctionMeter
+from router.metrics.slot import Cells
 from router.pipeline import Pipeline
 
 FOLDER_PREFIX: Final = "onehop-functions-"
@@ -97,18 +99,21 @@ class EdgeFunctions:
     """Everything that runs functions beside one edge worker. Built before the loop, started in it."""
 
     def __init__(self, edge: Edge, source: StoredFunctions, supervisor: Supervisor, folder: RunFolder,
-                 keys: KeyValueStore, events: EventSink, *, dc: str, starts_at_once: bool) -> None:  # fmt: skip
+                 keys: KeyValueStore, events: EventSink, meter: FunctionMeter,
+                 *, dc: str, starts_at_once: bool) -> None:  # fmt: skip
         self._supervisor = supervisor
         self._folder = folder
         self._events = events
         self._starts_at_once = starts_at_once
-        self._door = FunctionDoor(edge, source, FunctionKeyValues(keys), FunctionCache(ResponseCache(time.time)))
+        self._door = FunctionDoor(edge, source, FunctionKeyValues(keys), FunctionCache(ResponseCache(time.time)), meter)
         self._stage = FunctionStage(
             supervisor,
             opens_to_assets=source.opens_to_assets,
             watched_until_ms=events.watched_until_ms,
             note_failure=source.note_failure,
             cf={"colo": dc.upper(), "httpProtocol": "HTTP/1.1", "tlsVersion": "", "tlsCipher": ""},
+            meter=meter,
+            now_ns=time.monotonic_ns,
         )
         self._open = AsyncExitStack()
         self._is_unusable = False
@@ -132,7 +137,7 @@ class EdgeFunctions:
 
     async def stop(self) -> None:
         await self._open.aclose()
-        self._folder.remove()  # here: uvicorn ends the process by the signal that it got, before any block ends
+        self._folder.remove()  # here too: a process that is killed at its deadline ends no block
 
     async def answer(
         self,
@@ -147,7 +152,9 @@ class EdgeFunctions:
 
 
 @contextmanager
-def opened_functions(config: Config, folder: DataFolder, store: Store, edge: Edge) -> Iterator[EdgeFunctions | None]:
+def opened_functions(
+    config: Config, folder: DataFolder, store: Store, edge: Edge, cells: Cells
+) -> Iterator[EdgeFunctions | None]:
     """None where they can't be run: without a usable workerd, a folder for its sockets, or the store's key."""
     workerd = find_workerd(config)
     if workerd is None:
@@ -164,15 +171,17 @@ def opened_functions(config: Config, folder: DataFolder, store: Store, edge: Edg
         keys = stack.enter_context(KeyValueStore.opened(folder.key_values))
         events = stack.enter_context(EventSink.opened(folder.events))
         bundles = BundleStore(folder.bundles)
+        meter = FunctionMeter(cells)
         supervisor = Supervisor(
             workerd.program,
             run,
             limits=SupervisorLimits(resident_mib=config.functions_memory_mib),
             now_s=time.monotonic,
             tell=lambda event, fields: event_log().warning(event, **fields),
+            meter=meter,
         )
         yield EdgeFunctions(
-            edge, StoredFunctions(bundles, seal, workerd, events), supervisor, run, keys, events,
+            edge, StoredFunctions(bundles, seal, workerd, events), supervisor, run, keys, events, meter,
             dc=config.dc, starts_at_once=next(bundles.ids(), None) is not None,
         )  # fmt: skip
 

@@ -13,7 +13,7 @@ from rich.table import Column
 
 from migration.progress import PHASES, Control, Progress, State
 from migration.pulse import Pulse
-from migration.standing import standing_of
+from migration.standing import as_told, standing_of
 from onehop.output import printable
 
 BAR_COLUMNS: Final = 16
@@ -77,7 +77,7 @@ def document_of(progress: Progress, control: Control, pulse: Pulse | None, now_s
         "state": "paused" if is_paused else progress.state.value,
         "stage": progress.state.value,
         "total": progress.total,
-        "collected": max(0, progress.collected - waiting),
+        "collected": max(0, as_told(progress, pulse).collected - waiting),
         "migrated": progress.migrated,
         "failed": progress.failed,
         "skipped": progress.skipped,

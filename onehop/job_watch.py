@@ -74,7 +74,7 @@ class JobWatch:
             self._speed.begin_anew()
         work = work_of(progress, pending)
         per_s = self._speed.after(monotonic_s, work)
-        pulse = Pulse(progress.job, now_s, pacer.told(), pacer.waiting_for, pending, per_s)
+        pulse = Pulse(progress.job, now_s, pacer.told(), pacer.waiting_for, progress.collected, pending, per_s)
         self.shown.show(document_of(progress, control, pulse, now_s))
         self._events += events
         if progress.state.is_end and progress.reason:

@@ -143,13 +143,13 @@ def rotation_pacer(it: OpenedStore, *, rate: float | None, is_guarded: bool) -> 
 
 
 @asynccontextmanager
-async def opened_job(it: OpenedStore, options: MigrationOptions, pacer: Pacer) -> AsyncIterator[Engine]:
+async def opened_job(it: OpenedStore, options: MigrationOptions, pacer: Pacer, pieces: Pieces) -> AsyncIterator[Engine]:
     """The engine that runs migrations of this folder, until the block ends; then no piece of work runs any more.
 
     Interrupted, pieces that run are neither waited for nor failed: the engine lets go of them first, so that the next
     run takes them up again, and then they are asked to end.
     """
-    mover, pieces = mover_of(it), Pieces()
+    mover = mover_of(it)
     try:
         with collecting_processes(it.folder, options) as collect:
             work = Work(mover, pacer, collect, options.parallel, options.sites, pieces)

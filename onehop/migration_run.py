@@ -1,9 +1,11 @@
 """Runs a migration job to its end, in this process, and tells how far it is."""
 
 import asyncio
+import os
 import secrets
+from pathlib import Path
 
-from migration.job import WORKFLOW_NAME
+from migration.job import WORKFLOW_NAME, Pieces
 from migration.pacing import Pacer
 from migration.progress import Progress, read_control, read_progress
 from onehop.errors import CommandFailed
@@ -22,7 +24,12 @@ from workflows import InstanceHandle, InstanceNotFound, NonRetryableError, StepE
 from workflows.engine import Engine
 
 LOOK_S = 0.2
+FREE_BYTES_MIN = 64 * 1024
 JOB_ID_BYTES = 4
+
+
+class NoRoom(CommandFailed):
+    """The disk is full. The job has not ended."""
 
 
 class MigrationEnded(CommandFailed):
@@ -43,12 +50,17 @@ def run_job(it: OpenedStore, options: MigrationOptions, watch: JobWatch) -> Prog
 
 
 async def run_to_the_end(it: OpenedStore, options: MigrationOptions, job: str, watch: JobWatch) -> Progress:
-    pacer = pacer_of(it, options)
-    async with opened_job(it, options, pacer) as engine:
+    pacer, pieces = pacer_of(it, options), Pieces()
+    async with opened_job(it, options, pacer, pieces) as engine:
         handle = await instance_of(engine, job)
         ended = asyncio.create_task(handle.result())
         while not ended.done():
             look_at(it, job, watch, pacer)
+            if pieces.lack_of_room or free_bytes(it.folder.root) < FREE_BYTES_MIN:
+                raise NoRoom(
+                    f"job {job} can't go on: {it.folder.root}: {pieces.lack_of_room or 'the disk is full'}; free some "
+                    "space, then 'onehop migrate run' goes on where it stopped"
+                )
             await asyncio.wait({ended}, timeout=LOOK_S)
     progress = look_at(it, job, watch, pacer)
     error = ended.exception()
@@ -69,6 +81,11 @@ def look_at(it: OpenedStore, job: str, watch: JobWatch, pacer: Pacer) -> Progres
         return None
     watch.look(progress, control, pacer)
     return progress
+
+
+def free_bytes(folder: Path) -> int:
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
 
 
 async def instance_of(engine: Engine, job: str) -> InstanceHandle:

@@ -29,7 +29,8 @@ def policy_from_file(snapshot: Snapshot, path: Path) -> Callable[[Policy], Polic
     """The change that puts it in force; the salt stays. A file that was printed from an older generation is refused: it
     would take back, without a word, what somebody has set since. Raises PolicyRefused."""
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(FILE_BYTES_MAX + 1)
         members = orjson.loads(data) if len(data) <= FILE_BYTES_MAX else None
     except OSError as error:
         raise PolicyRefused(f"{path}: {error.strerror}; nothing was changed") from None

@@ -21,7 +21,7 @@ import uvicorn
 import uvloop
 
 from onehop.errors import CommandFailed
-from onehop.serve import listen
+from onehop.listeners import listen
 from router.http1.limits import HttpLimits
 from router.metrics.meter import ListenerMeter
 from router.metrics.slot import unshared_cells

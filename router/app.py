@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 
 from asset_server.message import Response
 from router import error_pages
-from router.edge import Edge, EdgeRequest, FunctionFirst, with_arm
+from router.edge import Edge, EdgeRequest, FunctionFirst, deals_bucket, with_arm, without_bucket
 from router.exchange import RECEIVED_NS
 from router.forwarded import TrustedProxies
 from router.function_request import FunctionRequest
@@ -122,8 +122,9 @@ class FunctionAnswer:
         if not self.has_begun:
             self.has_begun = True
             self._edge.count(self._first, self._request, message.get("status", HTTPStatus.SWITCHING_PROTOCOLS))
-            if self._first.fields:
-                message = {**message, "headers": with_arm(message["headers"], self._first.fields)}
+            headers = message.get("headers", ())
+            if self._first.fields or deals_bucket(headers):
+                message = {**message, "headers": with_arm(without_bucket(headers), self._first.fields)}
         await self._send(message)
 
 

@@ -1,7 +1,8 @@
 """What shadow compare has found, kept where an operator's command can read it: a few small files, one an edge process.
 
-A host and a reason are written once a process, and no more than DIFFERENCES_MAX of them: what a request pays for is
-bounded and rare. Edges share no memory and may not write to the store, so each appends to a file of its own.
+A host and a reason are written once, until they are cleared or newer ones have taken their place: of each process the
+newest are kept, DIFFERENCES_MAX at least and twice as many at most. Edges share no memory and may not write to the
+store, so each appends to a file of its own.
 """
 
 import os
@@ -16,10 +17,11 @@ import orjson
 from router.arms import Difference
 from router.policy import Scheme
 
-DIFFERENCES_MAX: Final = 100  # of one process
+DIFFERENCES_MAX: Final = 100  # of one file
 FILES_MAX: Final = 32
 FILE_BYTES_MAX: Final = 256 * 1024
 SUFFIX: Final = ".jsonl"
+OLDER_SUFFIX: Final = ".older" + SUFFIX
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +43,21 @@ class DifferenceLog:
     def add(self, difference: Difference) -> None:
         """A file that can't be written costs the entry, never the request: the counters have it anyway."""
         identity = (difference.host, difference.reason)
-        if identity in self._seen or len(self._seen) >= DIFFERENCES_MAX:
+        path = self._folder / f"{os.getpid()}{SUFFIX}"
+        if self._seen and not path.exists():
+            self._seen.clear()  # somebody has cleared the list: what is still so is worth a new entry
+        if identity in self._seen:
             return
         with suppress(OSError):
+            if len(self._seen) >= DIFFERENCES_MAX:
+                path.replace(path.with_suffix(OLDER_SUFFIX))
+                self._seen.clear()
             if not self._seen:
                 self._begin()
             line = orjson.dumps({"when": self._now(), **asdict(difference)}) + b"\n"
-            with (self._folder / f"{os.getpid()}{SUFFIX}").open("ab") as file:
+            with path.open("ab") as file:
                 file.write(line)
-        self._seen.add(identity)
+            self._seen.add(identity)
 
     def _begin(self) -> None:
         """Makes room: files of processes that are long gone."""
@@ -74,6 +82,6 @@ def read_differences(folder: Path) -> list[SeenDifference]:
 
 
 def clear_differences(folder: Path) -> None:
-    """A process that found some before finds them again only after a restart."""
+    """What is still so is found again."""
     for file in folder.glob("*" + SUFFIX):
         file.unlink(missing_ok=True)

@@ -176,7 +176,7 @@ class Edge:
 
     def _serve(self, route: Resolved | Unknown, request: EdgeRequest, target: Target) -> Response | FunctionFirst:
         if isinstance(route, Unknown):
-            return error_pages.unknown_host(route.hostname.name)
+            return error_pages.unknown_host(route)
         if route.target is not None:
             target = parse_target(route.target)
         pipeline = route.pipeline
@@ -205,7 +205,8 @@ class Edge:
             is_preview=pipeline.is_preview,
             headers=request.headers,
         )
-        return self._assets.answer(asset_request, manifest, pipeline.manifest, kept)
+        answer = self._assets.answer(asset_request, manifest, pipeline.manifest, kept)
+        return replace(answer, headers=without_bucket(answer.headers)) if deals_bucket(answer.headers) else answer
 
     def _manifest(self, snapshot: Snapshot, content_id: str) -> Manifest:
         """The manifest in place, in the snapshot's pages; its bytes are proven against its id once a process."""
@@ -251,19 +252,31 @@ def found_by(route: Resolved | Unknown) -> tuple[str, str]:
 def with_arm(
     headers: Sequence[tuple[bytes, bytes]], fields: Sequence[tuple[bytes, bytes]]
 ) -> list[tuple[bytes, bytes]]:
-    """With what an arm adds. A site can't say in its name how a request was found, nor deal its cookie; and an answer
-    that deals one is that client's alone, so no shared cache may give it to another."""
+    """With what an arm adds. A site can't say in its name how a request was found; and an answer that deals a bucket is
+    that client's alone, so no shared cache may give it to another. The site's own `headers` deal none."""
     names = {name for name, _ in fields}
-    kept = [each for each in headers if not (each[0] in names and is_reserved(*each))]
+    kept = [each for each in headers if not (each[0] in names and is_timing(*each))]
     if b"set-cookie" in names:
         kept = [each for each in kept if each[0] != b"cache-control"] + [(b"cache-control", PRIVATE)]
     return [*kept, *fields]
 
 
-def is_reserved(name: bytes, value: bytes) -> bool:
-    return (name == b"server-timing" and TIMING_NAME in value.lower()) or (
-        name == b"set-cookie" and value.lstrip().startswith(COOKIE + b"=")
-    )
+def is_timing(name: bytes, value: bytes) -> bool:
+    return name == b"server-timing" and TIMING_NAME in value.lower()
+
+
+def deals_bucket(headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    return any(is_bucket(*each) for each in headers)
+
+
+def without_bucket(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Which arm a visitor is in is the operator's to say, before a split as during one: no `_headers` and no function
+    of a site may set that cookie."""
+    return [each for each in headers if not is_bucket(*each)]
+
+
+def is_bucket(name: bytes, value: bytes) -> bool:
+    return name.lower() == b"set-cookie" and value.partition(b"=")[0].strip() == COOKIE
 
 
 def with_fields(response: Response, fields: Sequence[tuple[bytes, bytes]]) -> Response:

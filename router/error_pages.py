@@ -8,6 +8,7 @@ from html import escape
 from typing import Final
 
 from asset_server.message import Response
+from router.resolve import Unknown
 
 STYLE: Final = (
     ":root{color-scheme:light dark}"
@@ -40,14 +41,24 @@ def render_page(status: int, title: str, *paragraphs: str, retry_after_s: int | 
     return Response(status=status, headers=headers, body=body)
 
 
-def unknown_host(hostname: str) -> Response:
+def unknown_host(unknown: Unknown) -> Response:
     """The one answer for a host without a route: never was, deleted, or another's; it doesn't say which."""
+    hostname = escape(unknown.hostname.name)
+    claim = []
+    if unknown.site is not None:
+        site = escape(unknown.site)
+        claim.append(f"To claim it, deploy a site of that name: <code>onehop deploy DIR --project {site}</code>.")
+    elif not unknown.is_below_pages_domain:
+        claim.append(
+            "If it is a domain of yours, add it to your site: "
+            f"<code>onehop site domain add NAME {hostname}</code>; "
+            "<code>onehop deploy DIR --project NAME</code> makes one."
+        )
     return render_page(
         404,
         "There is no site at this address",
-        f"<code>{escape(hostname)}</code> isn't the address of a deployment here.",
-        "To claim it, deploy the site whose name it begins with, <code>onehop deploy DIR --project NAME</code>; or, "
-        f"for a domain of your own, add it to your site: <code>onehop site domain add NAME {escape(hostname)}</code>.",
+        f"<code>{hostname}</code> isn't the address of a deployment here.",
+        *claim,
     )
 
 

@@ -6,6 +6,7 @@ write, and an application that fails in between still gets a clean 500.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from http import HTTPStatus
 from typing import Any, Final, Protocol
@@ -75,6 +76,7 @@ class Exchange:
     def __init__(self, connection: Connection, head: RequestHead, *, keep_alive: bool) -> None:
         self._connection = connection
         self._head = head
+        self.began_ns = time.monotonic_ns()
         self.keep_alive = keep_alive
         self._is_connected = True
         self._changed: asyncio.Event | None = None
@@ -89,7 +91,20 @@ class Exchange:
         self._start: Message | None = None
         self._answer: AnswerHead | None = None
         self._answer_bytes_left = 0
+        self.body_bytes_sent = 0
         self.is_answered = False
+
+    @property
+    def head(self) -> RequestHead:
+        return self._head
+
+    @property
+    def status(self) -> int | None:
+        """The answer's, once some of it was sent."""
+        if self._start is None or self._answer is None:
+            return None
+        status: int = self._start.get("status", HTTPStatus.SWITCHING_PROTOCOLS)
+        return status
 
     @property
     def has_started_answer(self) -> bool:
@@ -185,6 +200,8 @@ class Exchange:
             if len(body) > self._answer_bytes_left or (is_last and len(body) < self._answer_bytes_left):
                 raise AnswerInvalid("the body isn't as long as Content-Length says")
             self._answer_bytes_left -= len(body)
+        if answer.framing is not BodyFraming.ABSENT:
+            self.body_bytes_sent += len(body)
         if answer is not self._answer:
             self._answer = answer
             if answer.framing is BodyFraming.LENGTH and len(body) <= JOINED_BYTES_MAX:

@@ -16,6 +16,7 @@ from router.edge import Edge, EdgeRequest
 from router.function_body import BodyTooLong, read_all
 from router.function_cache import FunctionCache
 from router.function_request import CONTROL, OWN_PREFIX
+from router.metrics.function_meter import FunctionMeter
 from router.pipeline import Pipeline, PipelineUnreadable
 
 Scope = MutableMapping[str, Any]
@@ -43,11 +44,14 @@ class FunctionSource(Protocol):
 
 
 class FunctionDoor:
-    def __init__(self, edge: Edge, source: FunctionSource, keys: "KeyValues", cache: FunctionCache) -> None:
+    def __init__(
+        self, edge: Edge, source: FunctionSource, keys: "KeyValues", cache: FunctionCache, meter: FunctionMeter
+    ) -> None:
         self._edge = edge
         self._source = source
         self._keys = keys
         self._cache = cache
+        self._meter = meter
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         wants = control_of(scope)
@@ -97,6 +101,7 @@ class FunctionDoor:
         return self._edge.answer_from_assets(pipeline, request)
 
     async def _code(self, pipeline: Pipeline) -> Response:
+        self._meter.loaded()
         code = await asyncio.to_thread(self._source.code, pipeline)
         return Response(200, [JSON_TYPE], code)
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from router.address_counts import AddressCounts
+from router.admission import Admission
 from router.http1.limits import MIB, HttpLimits
 from router.metrics.meter import ListenerMeter
 from router.metrics.slot import unshared_cells
@@ -55,10 +55,10 @@ async def listening(path: Path, app: Any, may_call: Callable[[int], bool]) -> As
                 super().connection_lost(exc)
 
     loop = asyncio.get_running_loop()
-    addresses = AddressCounts()
+    admission = Admission(LIMITS)
 
     def protocol() -> FunctionProtocol:
-        return FunctionProtocol(config, state, {}, LIMITS, meter, None, addresses)
+        return FunctionProtocol(config, state, {}, LIMITS, meter, admission)
 
     server = await loop.create_unix_server(protocol, str(path))
     open_to_all(path)

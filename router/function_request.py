@@ -92,6 +92,8 @@ class FunctionRequest:
     def ask_head(self, *, cf: Mapping[str, object], watched_until_ms: int) -> AskHead:
         address, scheme = self.client_address.encode("ascii"), self.scheme.encode("ascii")
         control: dict[str, object] = {"pipeline": self.pipeline, "cf": cf}
+        if loops_count := self.loops_count:
+            control["loops"] = loops_count
         if watched_until_ms:
             control["watchedUntil"] = watched_until_ms
         fields = [(b"host", self.host), *passed_fields(self.headers, OURS)]

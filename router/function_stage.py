@@ -8,6 +8,7 @@ asked for that. A request that may be repeated is sent once more when its proces
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,6 +20,8 @@ from functions.workerd_process import WorkerdProcess
 from router import error_pages
 from router.exchange import UPGRADE, AnswerBrokenOff
 from router.function_request import OUTCOME, UNSTARTED, Fields, FunctionRequest, answer_fields
+from router.metrics.catalogue import FunctionOutcome
+from router.metrics.function_meter import FunctionMeter
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -30,6 +33,7 @@ LOOPS_MAX: Final = 8
 TRIES: Final = 2
 SWITCHING: Final = 101
 FINAL: Final = range(200, 600)
+TOO_SLOW: Final = 504
 CLIENT_GONE: Final = 499
 """What is counted for a request whose client didn't wait for the answer."""
 
@@ -45,6 +49,8 @@ class FunctionStage:
         watched_until_ms: Callable[[str], int],
         note_failure: Callable[[FunctionRequest, str], None],
         cf: Mapping[str, object],
+        meter: FunctionMeter,
+        now_ns: Callable[[], int],
     ) -> None:
         """By bundle: whether its site wants assets where the function can't be run, and until when (Unix time)
         somebody watches it. `note_failure` takes what the dispatcher says of a function that ended with an error."""
@@ -53,27 +59,51 @@ class FunctionStage:
         self._watched_until_ms = watched_until_ms
         self._note_failure = note_failure
         self._cf = cf
+        self._meter = meter
+        self._now_ns = now_ns
 
     async def answer(
         self, request: FunctionRequest, receive: Receive, send: Send, from_assets: Callable[[], Response]
     ) -> int | Response:
         """The status of what was sent, or an answer that is still to be sent."""
         if request.loops_count > LOOPS_MAX:
+            self._meter.ended(FunctionOutcome.LOOP)
             return error_pages.function_loop()
+        begun_ns = self._now_ns()
+
+        def note_head() -> None:
+            self._meter.answered_after(self._now_ns() - begun_ns)
+
         try:
             for tries_left in reversed(range(TRIES)):
-                outcome = await self._try(request, Turn(request, receive, send), is_last=not tries_left)
+                outcome = await self._try(request, Turn(request, receive, send, note_head), is_last=not tries_left)
+                if isinstance(outcome, Failed):
+                    return self._failed(request, outcome)
                 if outcome is not None:
+                    is_gone = outcome == CLIENT_GONE
+                    self._meter.ended(FunctionOutcome.CLIENT_GONE if is_gone else FunctionOutcome.ANSWERED)
                     return outcome
+        except AnswerBrokenOff:
+            self._meter.ended(FunctionOutcome.BROKEN_OFF)
+            raise
         except FunctionUnavailable as error:
+            is_slow = error.status == TOO_SLOW
+            self._meter.ended(FunctionOutcome.TOO_SLOW if is_slow else FunctionOutcome.UNAVAILABLE)
             failure = error_pages.function_unavailable(error.status, error.reason, retry_after_s=error.retry_after_s)
         except FunctionLost as lost:
+            self._meter.ended(lost.outcome)
             failure = lost.page()
         if request.method in ("GET", "HEAD") and self._opens_to_assets(request.bundle):
             return from_assets()
         return failure
 
-    async def _try(self, request: FunctionRequest, turn: "Turn", *, is_last: bool) -> int | Response | None:
+    def _failed(self, request: FunctionRequest, failed: "Failed") -> Response:
+        self._meter.ended(FunctionOutcome.FAILED if failed.text is None else FunctionOutcome.UNSTARTED)
+        if failed.text is not None:
+            self._note_failure(request, failed.text)
+        return error_pages.function_failed()
+
+    async def _try(self, request: FunctionRequest, turn: "Turn", *, is_last: bool) -> "int | Failed | None":
         """None: once more. Raises FunctionUnavailable, FunctionLost."""
         async with self._supervisor.lease(request.bundle) as process:
             try:
@@ -89,17 +119,13 @@ class FunctionStage:
                 if is_last or not request.is_repeatable or self._supervisor.rests(request.bundle):
                     raise FunctionLost(has_ended=process.has_ended, was_to_blame=was_to_blame) from None
                 return None
-        if isinstance(outcome, Failed):
-            if outcome.text is not None:
-                self._note_failure(request, outcome.text)
-            return error_pages.function_failed()
         return outcome
 
     async def _converse(self, request: FunctionRequest, turn: "Turn", process: WorkerdProcess) -> "int | Failed":
         head = request.ask_head(cf=self._cf, watched_until_ms=self._watched_until_ms(request.bundle))
         conversation = await process.way.ask(head)
         try:
-            return await turn.carry(conversation)
+            return await turn.carry(conversation, process)
         finally:
             # Only what was carried to its end is used again; closing tells workerd that nobody waits.
             process.way.give_back(conversation)
@@ -112,6 +138,12 @@ class FunctionLost(Exception):
         super().__init__("the function didn't answer")
         self._has_ended = has_ended
         self._was_to_blame = was_to_blame
+
+    @property
+    def outcome(self) -> FunctionOutcome:
+        if not self._has_ended:
+            return FunctionOutcome.FAILED
+        return FunctionOutcome.TOO_SLOW if self._was_to_blame else FunctionOutcome.LOST
 
     def page(self) -> Response:
         if not self._has_ended:
@@ -129,19 +161,22 @@ class Failed:
 class Turn:
     """One try of a request."""
 
-    def __init__(self, request: FunctionRequest, receive: Receive, send: Send) -> None:
+    def __init__(self, request: FunctionRequest, receive: Receive, send: Send, note_head: Callable[[], None]) -> None:
         self._request = request
         self._receive = receive
         self._send = send
+        self._note_head = note_head
         self.has_answered = False
         self.client_is_gone = False
         self._head_deadline: asyncio.Timeout | None = None
 
-    async def carry(self, conversation: WorkerdConnection) -> int | Failed:
+    async def carry(self, conversation: WorkerdConnection, process: WorkerdProcess) -> int | Failed:
         """The request's body there and the answer back, to the end. Raises WorkerdGone, also when the client went."""
         upload = asyncio.ensure_future(self._send_body(conversation))
         try:
-            start = await self._answer_start(conversation)
+            # What may be asked again needn't wait for a process that doesn't come to it.
+            with process.waiting(conversation) if self._request.is_repeatable else nullcontext():
+                start = await self._answer_start(conversation)
             if self._request.is_upgrade and start.status == SWITCHING:
                 return await self._tunnel(conversation, start)
             if start.status not in FINAL:
@@ -184,6 +219,7 @@ class Turn:
 
     async def _pass_answer(self, conversation: WorkerdConnection, start: AnswerStart) -> int:
         self.has_answered = True
+        self._note_head()
         await self._send({"type": "http.response.start", "status": start.status, "headers": self._fields(start)})
         while True:
             part = await conversation.next_part()
@@ -198,6 +234,7 @@ class Turn:
     async def _tunnel(self, conversation: WorkerdConnection, start: AnswerStart) -> int:
         """Until either side ends it; `_send_body` goes on carrying the client's bytes."""
         self.has_answered = True
+        self._note_head()
         await self._send({"type": UPGRADE, "headers": self._fields(start)})
         while (part := await conversation.next_part()) is not None:
             await self._send({"type": "http.response.body", "body": part, "more_body": True})

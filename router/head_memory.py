@@ -38,13 +38,17 @@ class HeadMemory:
         if not len(HEAD_END) <= end - start <= self._limits.header_bytes_max:
             return None
         block = data[start:end]
-        if len(block) <= BLOCK_BYTES_MAX and self.last.learn(block):
-            return self.last, end
         peer = client[0] if client is not None else ""
-        understood = door.understand(block, self._limits, peer=peer, scheme=scheme)
+        if len(block) > BLOCK_BYTES_MAX:
+            examined = door.examine(block, self._limits, peer=peer, scheme=scheme)
+            return (examined, end) if examined is not None else None
+        understood = door.recall(block, self._limits, peer=peer, scheme=scheme)
         if understood is None:
-            return None
-        if len(block) <= BLOCK_BYTES_MAX:
-            self._known = (understood, *self._known[: BLOCKS_MAX - 1])
-            self.last = understood
+            if self.last.learn(block):
+                return self.last, end
+            understood = door.understand(block, self._limits, peer=peer, scheme=scheme)
+            if understood is None:
+                return None
+        self._known = (understood, *self._known[: BLOCKS_MAX - 1])
+        self.last = understood
         return understood, end

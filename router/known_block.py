@@ -38,13 +38,14 @@ class KnownBlock:
     request with this block.
 
     In one `generation`: `route`, None where the host's decision leaves something open; `series`, in which its answers
-    are counted; `terms`, under which ready answers lie, None where the fields ask for more than such an answer holds;
-    and `find`, which has those under the terms.
+    are counted; `terms`, under which the host's own ready answers lie, None where the fields ask for more than such an
+    answer holds; `shared_terms`, under which those lie that are for any host; and `find`, which has the one or the
+    other, as was last asked for.
     """
 
     __slots__ = (
         "_after", "_before", "_bytes_max", "choices", "conditions", "data", "fields", "find", "generation", "host",
-        "keep_alive", "line_end", "route", "scheme", "series", "terms",
+        "keep_alive", "line_end", "route", "scheme", "series", "shared_terms", "terms",
     )  # fmt: skip
 
     def __init__(self, data: bytes, block: FieldBlock, *, host: bytes, scheme: str, bytes_max: int) -> None:
@@ -69,6 +70,7 @@ class KnownBlock:
         self.route: Resolved | None = None
         self.series = 0
         self.terms: bytes | None = None
+        self.shared_terms = b""
         self.find = NOTHING.get
 
     def end_in(self, data: bytes, start: int) -> int:

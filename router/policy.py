@@ -86,6 +86,11 @@ class Policy:
     server_timing: frozenset[int] = frozenset()
     server_timing_everywhere: bool = False
     salt: str = ""
+    _by_default: SiteRule = field(init=False, repr=False, compare=False)
+    """Most sites' rule, made once: it is asked for with each decision."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_default", SiteRule(RuleName.DEFAULT, self.default))
 
     def rule_of(self, site_no: int | None, dc: str) -> SiteRule:
         """`site_no` is None where a host names no site: then just what holds for all of them counts."""
@@ -102,7 +107,7 @@ class Policy:
             and is_below(site_bucket(site_no), self.percentage.percent)
         ):
             return SiteRule(RuleName.PERCENTAGE, self.percentage.scheme)
-        return SiteRule(RuleName.DEFAULT, self.default)
+        return self._by_default
 
     def tells_timing(self, site_no: int | None) -> bool:
         return self.server_timing_everywhere or site_no in self.server_timing

@@ -9,55 +9,31 @@ client says of proxies is believed here. docs/decisions/0004-strict-http.md says
 """
 
 import asyncio
-import socket
-import struct
-import time
-from enum import Enum, auto
 from http import HTTPStatus
-from typing import Any, Final
-from urllib.parse import unquote_to_bytes
+from typing import Any
 
 from uvicorn.config import Config
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 from uvicorn.server import ServerState
 
-from asset_server.mapped_file import file_of
-from router.address_counts import AddressCounts
-from router.deadline import Deadline
-from router.exchange import RECEIVED_NS, UPGRADE, AsgiApp, Exchange, Scope, answer_server_options
-from router.file_sending import send_at_once
-from router.head_memory import HeadMemory
+from router.access_log import AccessLog
+from router.admission import Admission
+from router.asgi_scope import scope_of
+from router.exchange import AsgiApp, Exchange, answer_server_options
 from router.http1.head import RequestHead
 from router.http1.limits import HttpLimits
 from router.http1.refusal import Refused, bad_request, render_refusal
 from router.http1.request_reader import RequestReader
+from router.metrics.catalogue import Ending
 from router.metrics.meter import ListenerMeter
-from router.ready_door import NO_TURN, ReadyDoor, heed_conditions
-
-RESET_AT_CLOSE: Final = struct.pack("ii", 1, 0)  # socket(7), struct linger: on, for no time
-KNOWN_AT_ONCE_MAX: Final = 64
-"""Requests answered in one go; more that came in the same segment let other connections pass first."""
-ASGI_VERSIONS: Final = {"version": "3.0", "spec_version": "2.3"}
+from router.outgoing import Outgoing
+from router.patience import Patience
+from router.phase import Phase
 
 
-class Phase(Enum):
-    """What a connection is doing, which says what its deadline means."""
-
-    IDLE = auto()  # nothing of a request is here
-    HEAD = auto()  # a part of a head is here
-    MESSAGE = auto()  # a request is being answered, or the rest of its body drained
-    TUNNEL = auto()  # after 101: bytes of another protocol, which no deadline hurries
-    CLOSING = auto()  # the last answer is on its way out
-    LINGERING = auto()  # the same, and the client may still be sending what nobody reads
-
-
-IDLE: Final = Phase.IDLE
-
-
-def strict_protocol(limits: HttpLimits, meter: ListenerMeter, door: ReadyDoor | None = None) -> type[asyncio.Protocol]:
-    """The class to pass to `uvicorn.Config(http=…)`; uvicorn makes one of it for each connection. With a `door`,
-    requests that it knows are answered without entering the application."""
-    addresses = AddressCounts()
+def strict_protocol(limits: HttpLimits, meter: ListenerMeter) -> type[asyncio.Protocol]:
+    """The class to pass to `uvicorn.Config(http=…)`; uvicorn makes one of it for each connection."""
+    admission = Admission(limits)
 
     class LimitedProtocol(StrictProtocol):
         def __init__(
@@ -67,7 +43,7 @@ def strict_protocol(limits: HttpLimits, meter: ListenerMeter, door: ReadyDoor | 
             app_state: dict[str, Any],
             _loop: asyncio.AbstractEventLoop | None = None,
         ) -> None:
-            super().__init__(config, server_state, app_state, limits, meter, door, addresses)
+            super().__init__(config, server_state, app_state, limits, meter, admission)
 
     return LimitedProtocol
 
@@ -82,8 +58,8 @@ class StrictProtocol(asyncio.Protocol):
         app_state: dict[str, Any],
         limits: HttpLimits,
         meter: ListenerMeter,
-        door: ReadyDoor | None,
-        addresses: AddressCounts,
+        admission: Admission,
+        log: AccessLog | None = None,
     ) -> None:
         self._app: AsgiApp = config.loaded_app
         self._root_path = config.root_path
@@ -91,17 +67,15 @@ class StrictProtocol(asyncio.Protocol):
         self._app_state = app_state
         self._limits = limits
         self._meter = meter
-        self._door = door
-        self._addresses = addresses
-        self._memory = HeadMemory(limits)
+        self._log = log
+        self._admission = admission
         self._loop = asyncio.get_running_loop()
-        self._deadline = Deadline(self._loop, self._deadline_passed)
+        self._patience = Patience(self._loop, limits, self._patience_ended)
 
         # The connection
         self._transport: asyncio.Transport
+        self._out: Outgoing
         self._client: tuple[str, int] | None = None
-        self._socket: socket.socket | None = None
-        self._counted_address: str | None = None
         self._scheme = "http"
         self._phase = Phase.IDLE
         self._reader = RequestReader(limits)
@@ -113,13 +87,7 @@ class StrictProtocol(asyncio.Protocol):
         # Flow
         self._is_read_paused = False
         self.is_write_paused = False
-        self._writable: asyncio.Future[None] | None = None
-        self._received_bytes = 0
-        self._written_bytes = 0
-        self._received_bytes_before = 0  # the window
-        self._sent_bytes_before = 0
         self._lingered_bytes = 0
-        self._in_window = False
 
         # The request
         self._exchange: Exchange | None = None
@@ -132,53 +100,20 @@ class StrictProtocol(asyncio.Protocol):
     ) -> None:
         self._transport = transport
         self._client = get_remote_addr(transport)
-        self._scheme = "https" if transport.get_extra_info("sslcontext") else "http"
-        self._socket = transport.get_extra_info("socket") if self._scheme == "http" else None
+        is_plain = transport.get_extra_info("sslcontext") is None
+        self._scheme = "http" if is_plain else "https"
+        self._out = Outgoing(transport, self._loop, is_plain=is_plain, resumed=self.resume_writing)
         self._meter.opened()
         self._server_state.connections.add(self)  # type: ignore[arg-type]  # the union lists uvicorn's own classes
         self._begin_idling()
-        full = self._why_full()
+        full = self._admission.why_not(self._address, connections_count=len(self._server_state.connections))
         if full is not None:
             self._meter.refused(full.status)
             self.write(render_refusal(full, self.default_headers, with_body=True))
             self._close()  # without lingering, which is a luxury when connections are scarce
 
-    def _why_full(self) -> Refused | None:
-        limits = self._limits
-        if len(self._server_state.connections) > limits.connections_count_max:
-            return Refused(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections")
-        if limits.connections_per_address_max is not None and self._client is not None:
-            self._counted_address = self._client[0]
-            if self._addresses.add(self._client[0]) > limits.connections_per_address_max:
-                return Refused(HTTPStatus.TOO_MANY_REQUESTS, "too many connections from this address")
-        return None
-
     def data_received(self, data: bytes) -> None:
-        if self._phase is IDLE and self._door is not None:
-            # One request with the last header block, answered from ready bytes: the road that must be short.
-            known, door = self._memory.last, self._door
-            if known.generation == door.generation and known.keep_alive and data.endswith(known.data):
-                answer = known.find(data[: known.line_end])
-                if known.conditions and answer is not None:
-                    answer = heed_conditions(known, answer)
-                left = self._requests_left - 1
-                if (
-                    answer is not None
-                    and answer.tail is None
-                    and answer.dated_by is door.default_fields
-                    and left > 0
-                    and not self.is_write_paused
-                ):
-                    self._requests_left = left
-                    self._answered_s = door.began_s
-                    answer.is_asked = True
-                    door.answered.append(known.series + answer.status_class)
-                    self._transport.write(answer.data)
-                    return
-            data = self._answer_known(door, data)
-            if not data:
-                return
-        self._received_bytes += len(data)
+        self._patience.received_bytes += len(data)
         if self._phase is Phase.LINGERING or self._phase is Phase.CLOSING:
             self._discard(len(data))
             return
@@ -193,39 +128,47 @@ class StrictProtocol(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Keeps the way back open while an answer is owed: half-closed clients wait for it (RFC 9112 9.6)."""
         self._client_has_ended = True
+        self._out.hand_over()
         if self._phase is Phase.HEAD or (self._phase is Phase.MESSAGE and not self._reader.body_is_complete):
             self._refuse(bad_request("the connection ended within a request"))
         return self._phase in (Phase.MESSAGE, Phase.CLOSING)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._phase = Phase.CLOSING
-        self._deadline.close()
+        self._patience.close()
         self._meter.closed()
-        if self._counted_address is not None:
-            self._addresses.remove(self._counted_address)
+        self._admission.leave(self._address)
         self._server_state.connections.discard(self)
         if self._exchange is not None:
+            if self._log is not None and not self._exchange.is_answered:
+                self._log.note_exchange(self._client, self._exchange)
             self._exchange.disconnect()
+        self._out.lost()
         self.resume_writing()
 
     def pause_writing(self) -> None:
-        self.is_write_paused = True
-        self._begin_window()
+        if not self.is_write_paused:
+            self.is_write_paused = True
+            self._begin_window()
 
     def resume_writing(self) -> None:
+        if self._out.go_on():
+            return
         self.is_write_paused = False
         if self._phase is Phase.IDLE:
             self._begin_idling()
-        if self._writable is not None and not self._writable.done():
-            self._writable.set_result(None)
+        elif self._phase is Phase.CLOSING:
+            self._loop.call_soon(self._transport.close)  # not within the transport's own call
+        self._out.wake()
 
     # What uvicorn's server calls
 
     def shutdown(self) -> None:
-        """The worker is to end: an idle connection closes now, another after its answer."""
+        """The worker is to end: a connection closes after its answer. So does an idle one, after a moment without a
+        request: closed now, it could cross one that is on its way, and its client would have no answer."""
         self._is_draining = True
-        if self._phase is Phase.IDLE or self._phase is Phase.LINGERING:
-            self._close()
+        if self._phase is Phase.IDLE:
+            self._begin_idling()
         elif self._phase is Phase.TUNNEL:
             self._transport.close()
         elif self._exchange is not None:
@@ -238,18 +181,15 @@ class StrictProtocol(asyncio.Protocol):
         return self._server_state.default_headers
 
     def write(self, data: bytes | memoryview) -> None:
-        self._written_bytes += len(data)
-        self._transport.write(data)
+        self._out.write(data)
 
     async def drained(self) -> None:
         while self.is_write_paused:
-            if self._writable is None or self._writable.done():
-                self._writable = self._loop.create_future()
-            await asyncio.shield(self._writable)
+            await self._out.writable()
 
     def begin_tunnel(self) -> bytes:
         self._phase = Phase.TUNNEL
-        self._deadline.clear()
+        self._patience.endless()
         return self._reader.take_rest()
 
     def body_wanted(self) -> None:
@@ -263,10 +203,15 @@ class StrictProtocol(asyncio.Protocol):
         left = self._reader.body_bytes_left
         if left == 0:
             return True
-        return left is not None and left <= self._limits.drained_bytes_max and not self._exchange.awaits_continue
+        if left is None or left > self._limits.drained_bytes_max:
+            self._meter.ended(Ending.UNREAD_BODY)
+            return False
+        return not self._exchange.awaits_continue
 
     def answered(self, *, keep_alive: bool) -> None:
         self._server_state.total_requests += 1
+        if self._log is not None and self._exchange is not None:
+            self._log.note_exchange(self._client, self._exchange)
         if self._phase is Phase.TUNNEL:
             self._close()
             return
@@ -284,54 +229,14 @@ class StrictProtocol(asyncio.Protocol):
         self._meter.failed()
 
     def abort(self) -> None:
-        """Resets the connection: what is unsent is dropped here and in the kernel, which would hold it for minutes."""
         self._phase = Phase.CLOSING
-        if not self._transport.is_closing():
-            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
-        self._transport.abort()
+        self._out.abort()
+
+    @property
+    def _address(self) -> str | None:
+        return self._client[0] if self._client is not None else None
 
     # From bytes to answers
-
-    def _answer_known(self, door: ReadyDoor, data: bytes) -> bytes:
-        """Answers those of the requests in `data` that the door has or makes an answer for. What it returns, from the
-        first that it hasn't on, is for the reader, which sees nothing of the others."""
-        if door.generation == NO_TURN:
-            door.begin_turn(self._server_state.default_headers, self._loop.call_soon)
-        start, at_once_left, memory = 0, KNOWN_AT_ONCE_MAX, self._memory
-        while at_once_left and start < len(data) and self._requests_left > 1 and not self.is_write_paused:
-            line_end = data.find(b"\n", start) + 1
-            found = memory.find(door, data, line_end, self._client, self._scheme) if line_end else None
-            if found is None:
-                break
-            known, end = found
-            if known.generation != door.generation:
-                door.bind(known)
-            answer = door.answer(known, data[start:line_end], target_bytes_max=self._limits.target_bytes_max)
-            if answer is None:
-                break
-            start = end
-            at_once_left -= 1
-            self._requests_left -= 1
-            door.answered.append(known.series + answer.status_class)
-            if not known.keep_alive:
-                self._write_answer(answer.closing(), answer.tail)
-                self._reader.receive(data[start:])
-                self._end()
-                return b""
-            self._write_answer(answer.data, answer.tail)
-        self._answered_s = door.began_s
-        return data[start:] if start else data
-
-    def _write_answer(self, data: bytes, tail: memoryview | None) -> None:
-        transport, connection = self._transport, self._socket
-        if tail is not None and connection is not None:
-            file = file_of(tail)
-            if file is not None and not transport.is_closing() and not transport.get_write_buffer_size():
-                data, tail = send_at_once(connection.fileno(), connection.family, data, tail, file)
-        if data:
-            transport.write(data)
-        if tail:
-            transport.write(tail)
 
     def _advance(self) -> None:
         """As far as the bytes here go; the only place that asks the reader."""
@@ -363,34 +268,25 @@ class StrictProtocol(asyncio.Protocol):
         if self.is_write_paused:
             self._begin_window()  # it will wait for the answer before it, which the client may not be taking
         else:
-            self._deadline.clear()
+            self._patience.endless()
         self._requests_left -= 1
+        if self._requests_left <= 0:
+            self._meter.ended(Ending.REQUESTS)
         is_last = self._is_draining or self._requests_left <= 0
         self._body_was_wanted = False
         self._exchange = Exchange(self, head, keep_alive=head.keep_alive and not is_last)
         app = answer_server_options if head.path == b"*" else self._app
-        task = self._loop.create_task(self._exchange.run(app, self._scope(head)))
+        scope = scope_of(
+            head,
+            server=get_local_addr(self._transport),
+            client=self._client,
+            scheme=self._scheme,
+            root_path=self._root_path,
+            state=self._app_state,
+        )
+        task = self._loop.create_task(self._exchange.run(app, scope))
         self._server_state.tasks.add(task)
         task.add_done_callback(self._server_state.tasks.discard)
-
-    def _scope(self, head: RequestHead) -> Scope:
-        return {
-            "type": "http",
-            "asgi": ASGI_VERSIONS,
-            "http_version": "1.1" if head.minor_version == 1 else "1.0",
-            "server": get_local_addr(self._transport),
-            "client": self._client,
-            "scheme": self._scheme,
-            "root_path": self._root_path,
-            "method": head.method,
-            "path": self._root_path + unquote_to_bytes(head.path).decode("utf-8", "replace"),
-            "raw_path": head.path,
-            "query_string": head.query or b"",
-            "headers": head.fields,
-            "extensions": {UPGRADE: {}},
-            "state": self._app_state.copy(),
-            RECEIVED_NS: time.monotonic_ns(),
-        }
 
     def _settle(self) -> None:
         """After all that could be done with the bytes here: what to wait for, how long, and whether to read on."""
@@ -415,7 +311,7 @@ class StrictProtocol(asyncio.Protocol):
             self._refuse(bad_request("the connection ended within a request"))
         elif self._phase is not Phase.HEAD:
             self._phase = Phase.HEAD
-            self._deadline.set(self._limits.head_s)
+            self._patience.with_head()
 
     def _resume_reading(self) -> None:
         if self._is_read_paused and not self._transport.is_closing():
@@ -426,8 +322,10 @@ class StrictProtocol(asyncio.Protocol):
 
     def _refuse(self, refused: Refused) -> None:
         """One answer, unless the request has got one; nothing after it is parsed."""
-        self._meter.refused(refused.status)
+        self._meter.refused(refused.status, refused.limit)
         exchange = self._exchange
+        if self._log is not None and (exchange is None or exchange.is_answered):
+            self._log.note_refusal(self._client, refused.status)
         if exchange is None or not exchange.has_started_answer:
             is_head = self._reader.method == b"HEAD" or (exchange is not None and exchange.is_for_head)
             if exchange is not None:
@@ -450,11 +348,14 @@ class StrictProtocol(asyncio.Protocol):
 
     def _close(self) -> None:
         self._phase = Phase.CLOSING
+        if self._out.file_bytes_left:
+            self._begin_window()  # once it is out, resume_writing closes
+            return
         self._transport.close()
         if self._transport.get_write_buffer_size():
             self._begin_window()
         else:
-            self._deadline.clear()
+            self._patience.endless()
 
     def _linger(self) -> None:
         """Closes our side and discards the client's: a close with bytes unread would be a reset, and a reset takes
@@ -463,9 +364,9 @@ class StrictProtocol(asyncio.Protocol):
             self._close()
             return
         self._phase = Phase.LINGERING
-        self._transport.write_eof()
+        self._out.write_eof()
         self._resume_reading()
-        self._deadline.set(self._limits.linger_s)
+        self._patience.with_lingering()
 
     def _discard(self, bytes_count: int) -> None:
         self._lingered_bytes += bytes_count
@@ -478,43 +379,38 @@ class StrictProtocol(asyncio.Protocol):
         if self.is_write_paused:
             self._begin_window()  # the last answer is still on its way
             return
-        self._in_window = False
-        self._deadline.set(self._limits.idle_s)
+        self._patience.with_idling(self._limits.drain_idle_s if self._is_draining else None)
 
     def _begin_window(self) -> None:
-        self._in_window = True
-        self._received_bytes_before = self._received_bytes
-        self._sent_bytes_before = self._written_bytes - self._transport.get_write_buffer_size()
-        self._deadline.set(self._limits.window_s)
+        self._patience.with_window(self._out.taken_bytes)
 
-    def _deadline_passed(self) -> None:
-        unsent_bytes = self._transport.get_write_buffer_size()
+    def _patience_ended(self) -> None:
         if self._phase is Phase.HEAD:
             self._refuse(Refused(HTTPStatus.REQUEST_TIMEOUT, "the request's head took too long"))
-        elif self._phase is Phase.IDLE and not self._in_window:
-            self._look_at_idling(unsent_bytes)
-        elif unsent_bytes:
-            sent_bytes = self._written_bytes - unsent_bytes
-            if sent_bytes - self._sent_bytes_before < self._limits.window_bytes_min:
+        elif self._phase is Phase.IDLE and not self._patience.in_window:
+            self._look_at_idling()
+        elif self._out.unsent_bytes:
+            if self._patience.has_taken(self._out.taken_bytes):
+                self._begin_window()
+            else:
                 self._meter.stalled()
                 self.abort()
-            else:
-                self._begin_window()
         elif self._phase is Phase.MESSAGE:
             self._look_at_body()
         elif self._phase is Phase.TUNNEL:
-            self._deadline.clear()
+            self._patience.endless()
         else:
             self._close()
 
-    def _look_at_idling(self, unsent_bytes: int) -> None:
+    def _look_at_idling(self) -> None:
         """What was answered from ready bytes has moved no deadline, and counted no bytes."""
         left_s = self._answered_s + self._limits.idle_s - self._loop.time()
-        if left_s > 0:
-            self._deadline.set(left_s)
-        elif unsent_bytes:
+        if left_s > 0 and not self._is_draining:
+            self._patience.with_idling(left_s)
+        elif self._out.unsent_bytes:
             self._begin_window()
         else:
+            self._meter.ended(Ending.IDLE)
             self._close()
 
     def _look_at_body(self) -> None:
@@ -523,7 +419,8 @@ class StrictProtocol(asyncio.Protocol):
             return
         if not (exchange.is_awaiting_body or exchange.is_answered):
             self._begin_window()  # it is the application that we wait for
-        elif self._received_bytes - self._received_bytes_before < self._limits.window_bytes_min:
-            self._refuse(Refused(HTTPStatus.REQUEST_TIMEOUT, "the request's body took too long"))
-        else:
+        elif self._patience.has_given():
             self._begin_window()
+        else:
+            text = "the request's body took too long"
+            self._refuse(Refused(HTTPStatus.REQUEST_TIMEOUT, text, limit="window_bytes_min"))

@@ -95,6 +95,10 @@ class ReadyAnswer:
         self._body_at += shift
         self.dated_by = default_fields
 
+    @property
+    def body_bytes(self) -> int:
+        return len(self.data) - self._body_at + (len(self.tail) if self.tail is not None else 0)
+
     def closing(self) -> bytes:
         """`data` with the word that the connection ends after it."""
         data, end = memoryview(self.data), self._body_at

@@ -2,8 +2,9 @@
 
     header block → understand → KnownBlock → bind (once a generation) → .find (ready bytes) or make (a fresh answer)
 
-It answers GET and HEAD for assets of hosts whose decision leaves nothing open. All else isn't for it, and goes through
-the ASGI application: functions, splits and other policy by request, unknown hosts, damage, bodies, odd targets.
+It answers GET and HEAD for assets of hosts whose decision leaves nothing open, also those that a site's `_routes.json`
+keeps from its function: a path alone decides that. All else isn't for it, and goes through the ASGI application: what
+a function answers, splits and other policy by request, unknown hosts, damage, bodies, odd targets.
 
 What a request costs besides, it shares with those that arrive in the same turn of the event loop: the look at the
 store, the clock, the counting. A turn ends before anything that was written in it leaves.
@@ -17,6 +18,7 @@ from typing import Final
 from lru import LRU
 
 from asset_server.conditional import is_unmodified
+from asset_server.message import Response
 from router.edge import Edge, EdgeRequest, found_by
 from router.forwarded import TrustedProxies
 from router.http1.answer_head import AnswerInvalid
@@ -33,12 +35,13 @@ from router.resolve import Resolved, Resolver
 
 METHODS: Final = frozenset({b"GET", b"HEAD"})
 """Others are refused by assets, which is nothing to be fast at."""
-SHARED_BLOCKS_MAX: Final = 1_024
-"""Up to 4 MB of them."""
+SHARED_BLOCKS_MAX: Final = 8_192
+"""Up to 32 MB of them, mostly a fifth of that. Behind a proxy each of the hosts that are asked for has one or more."""
 IF_NONE_MATCH: Final = b"if-none-match"
 NANOSECONDS_PER_S: Final = 1e9
 NO_TURN: Final = -2
 """No resolver's generation, nor UNBOUND: outside of a turn nothing is bound."""
+BlockKey = tuple[bytes, str, str, int, int]
 DECIDED: Final = cell(DECISION_HITS)
 READY: Final = cell(READY_HITS)
 
@@ -62,7 +65,7 @@ class ReadyDoor:
         self._meter = meter
         self._proxies = proxies
         self._now_ns = now_ns
-        self._blocks: LRU[tuple[bytes, str, str, int, int], KnownBlock] = LRU(SHARED_BLOCKS_MAX)
+        self._blocks: LRU[BlockKey, KnownBlock] = LRU(SHARED_BLOCKS_MAX)
         self._began_ns = 0
         self._made_count = 0
         self.generation = NO_TURN
@@ -89,21 +92,27 @@ class ReadyDoor:
             answered.clear()
             self._made_count = 0
 
-    def understand(self, data: bytes, limits: HttpLimits, *, peer: str, scheme: str) -> KnownBlock | None:
-        """What the header block `data` means. None where it is refused, a body follows or may follow, or no Host says
-        whom to ask. Connections share what short blocks mean: many send the same, and some are for one request only."""
-        bytes_max = min(BLOCK_BYTES_MAX, limits.header_bytes_max)
-        if len(data) > bytes_max:
-            return self._examine(data, limits, bytes_max, peer=peer, scheme=scheme)
-        key = (data, peer if self._proxies.networks else "", scheme, bytes_max, limits.header_count_max)
-        known: KnownBlock | None = self._blocks.get(key)
-        if known is None:
-            known = self._examine(data, limits, bytes_max, peer=peer, scheme=scheme)
-            if known is not None:
-                self._blocks[key] = known
+    def recall(self, data: bytes, limits: HttpLimits, *, peer: str, scheme: str) -> KnownBlock | None:
+        """What the short block `data` meant when any connection last sent it: many send the same, and one that asks
+        for many hosts sends each host's in turn."""
+        known: KnownBlock | None = self._blocks.get(self._key(data, limits, peer, scheme))
         return known
 
-    def _examine(self, data: bytes, limits: HttpLimits, bytes_max: int, *, peer: str, scheme: str) -> KnownBlock | None:
+    def understand(self, data: bytes, limits: HttpLimits, *, peer: str, scheme: str) -> KnownBlock | None:
+        """What the short block `data` means, from now on for all connections."""
+        known = self.examine(data, limits, peer=peer, scheme=scheme)
+        if known is not None:
+            self._blocks[self._key(data, limits, peer, scheme)] = known
+        return known
+
+    def _key(self, data: bytes, limits: HttpLimits, peer: str, scheme: str) -> BlockKey:
+        """All that the meaning of a block hangs on beside the code."""
+        peer = peer if self._proxies.networks else ""
+        return data, peer, scheme, limits.header_bytes_max, limits.header_count_max
+
+    def examine(self, data: bytes, limits: HttpLimits, *, peer: str, scheme: str) -> KnownBlock | None:
+        """What the block `data` means, for this request. None where it is refused, a body follows or may follow, or no
+        Host says whom to ask."""
         try:
             block = parse_field_block(data[: -len(EMPTY_LINE)], count_max=limits.header_count_max)
         except Refused:
@@ -111,6 +120,7 @@ class ReadyDoor:
         if block.host is None or block.content_length or block.is_chunked or block.expects_continue:
             return None
         scheme = self._proxies.scheme(peer, scheme, block.fields)
+        bytes_max = min(BLOCK_BYTES_MAX, limits.header_bytes_max)
         return KnownBlock(data, block, host=block.host, scheme=scheme, bytes_max=bytes_max)
 
     def bind(self, known: KnownBlock) -> None:
@@ -118,12 +128,13 @@ class ReadyDoor:
         known.unbind()
         decision = self._resolver.peek(known.host)
         known.generation = self.generation if decision is not None else UNBOUND
-        if isinstance(decision, Resolved) and decision.target is None and decision.pipeline.function is None:
+        if isinstance(decision, Resolved) and decision.target is None:
             known.route = decision
             known.series = self._meter.series(found_by(decision))
             if known.choices is not None:
                 known.terms = ready_terms(known, decision, known.choices)
-                known.find = self._answers.view(known.terms).get
+                known.shared_terms = shared_terms(decision, known.choices)
+                known.find = self._answers.view(known.shared_terms).get
 
     def answer(self, known: KnownBlock, line: bytes, *, target_bytes_max: int) -> ReadyAnswer | None:
         """The answer to a request with a block that is bound, dated and with its conditions heeded. None: it isn't for
@@ -155,11 +166,12 @@ class ReadyDoor:
         if method not in METHODS or minor_version != b"1":
             return None
         if known.terms is not None:
-            view = self._answers.view(known.terms)
-            known.find = view.get
-            ready = view.get(line) or view.get(line_without_query(method, path))
-            if ready is not None and (query is None or ready.ignores_query):
-                return ready
+            for terms in (known.terms, known.shared_terms):
+                view = self._answers.view(terms)
+                known.find = view.get
+                ready = view.get(line) or view.get(line_without_query(method, path))
+                if ready is not None and (query is None or ready.ignores_query):
+                    return ready
         request = EdgeRequest(
             method=method.decode("ascii"),
             target=path + b"?" + query if query else path,
@@ -176,18 +188,23 @@ class ReadyDoor:
             if known.terms is not None and response.lasts:
                 is_any_query = response.status in QUERY_IGNORED or response.status == HTTPStatus.NOT_MODIFIED
                 asked = line_without_query(method, path) if is_any_query else line
-                if self._answers.wants(known.terms, asked):
-                    self._keep(known.terms, asked, request, known.route)
+                terms = known.shared_terms if response.is_for_any_host else known.terms
+                if self._answers.wants(terms, asked):
+                    self._keep(terms, asked, request, known.route, None if known.conditions else response)
             answer = ReadyAnswer(response, is_head=method == b"HEAD")
         except AnswerInvalid:
             return None
         self._made_count += 1
         return answer
 
-    def _keep(self, terms: bytes, line: bytes, request: EdgeRequest, route: Resolved) -> None:
-        """For the next who asks. Raises AnswerInvalid."""
+    def _keep(
+        self, terms: bytes, line: bytes, request: EdgeRequest, route: Resolved, response: Response | None
+    ) -> None:
+        """For the next who asks. `response` is the answer to the request without a condition, where it had none.
+        Raises AnswerInvalid."""
         headers = [field for field in request.headers if field[0] != IF_NONE_MATCH]
-        response = self._edge.answer_plainly(route, replace(request, headers=headers))
+        if response is None:
+            response = self._edge.answer_plainly(route, replace(request, headers=headers))
         if response is None or not response.lasts:
             return
         is_head, unmodified = request.method == "HEAD", None
@@ -221,6 +238,12 @@ def ready_terms(known: KnownBlock, route: Resolved, choices: bytes) -> bytes:
     """All that a ready answer depends on beside the request's line, so written that no two mean the same bytes: a
     scheme and a host have no NUL, the choices have one length."""
     return b"\0".join((known.scheme.encode("ascii"), known.host.lower(), route.pipeline.encode(), choices))
+
+
+def shared_terms(route: Resolved, choices: bytes) -> bytes:
+    """Of answers that are for any host of a pipeline: a deployment's own, its branch's, a site's. In place of a scheme
+    is nothing, so that no host's own terms are the same."""
+    return b"\0".join((b"", route.pipeline.encode(), choices))
 
 
 def line_without_query(method: bytes, path: bytes) -> bytes:

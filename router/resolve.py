@@ -57,6 +57,8 @@ SPELLINGS_MAX: Final = 8  # of one host: its name with and without a port is wha
 LOOK_EVERY_S: Final = 0.02
 
 HITS: Final = cell(DECISION_HITS)
+MISSES: Final = cell(DECISION_MISSES)
+CACHED: Final = cell(DECISIONS_CACHED)
 UNKNOWN: Final = cell(UNKNOWN_HITS)
 
 
@@ -70,9 +72,12 @@ class RouteDamaged(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """There's no route."""
+    """There's no route. `is_below_pages_domain`: it can only be a site's own, never a custom domain; `site`, whose it
+    would be."""
 
     hostname: Hostname
+    is_below_pages_domain: bool = False
+    site: str | None = None
 
 
 class Resolver:
@@ -157,7 +162,7 @@ class Resolver:
     # -- deciding ------------------------------------------------------------------------------------------------
 
     def _decide(self, host: bytes) -> Resolved | ByRequest | Unknown:
-        self._meter.add(DECISION_MISSES)
+        self._cells[MISSES] += 1
         started_ns = perf_counter_ns()
         hostname = Hostname.parse(host)
         pipeline, damage = None, None
@@ -180,7 +185,7 @@ class Resolver:
             fallback = self._by_table(hostname, site_no, damage)
             if fallback is None:
                 self._meter.add(UNKNOWN_HOSTS)
-                unknown = self._unknown[host] = Unknown(hostname)
+                unknown = self._unknown[host] = self._unknown_host(hostname)
                 self._meter.put(UNKNOWN_CACHED, len(self._unknown))
                 return unknown
             known = Resolved(hostname, fallback, route_keys, Scheme.LEGACY, rule.name)
@@ -189,6 +194,11 @@ class Resolver:
             self._remember(host, decision)
         self._meter.resolved(known.scheme, perf_counter_ns() - started_ns)
         return decision
+
+    def _unknown_host(self, hostname: Hostname) -> Unknown:
+        named = self._names.split(hostname)
+        site = named[0] if named is not None else None
+        return Unknown(hostname, self._names.is_below_pages_domain(hostname), site)
 
     def _decision(self, known: Resolved, rule: SiteRule) -> Resolved | ByRequest:
         site_no = known.pipeline.site_no
@@ -234,13 +244,14 @@ class Resolver:
         spellings = self._spellings.get(decision.route_keys[0], ())
         if len(spellings) >= SPELLINGS_MAX:
             self._evict_hosts(spellings[:1])
-        self._known[host] = decision
+        known = self._known
+        known[host] = decision
         for route_key in decision.route_keys:
             self._spellings[route_key] = (*self._spellings.get(route_key, ()), host)
         site_no = table_needed(decision)
         if site_no is not None:
             self._hosts_by_table.setdefault(site_no, set()).add(host)
-        self._meter.put(DECISIONS_CACHED, len(self._known))
+        self._cells[CACHED] = len(known)
 
     # -- following the store -------------------------------------------------------------------------------------
 

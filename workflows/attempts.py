@@ -1,6 +1,11 @@
 """Tries a step until it has a result or has failed for good; each outcome is committed before anyone hears of it.
 
-begin (committed) -> callback -> result (committed), or failure and next attempt's time (committed) -> wait -> begin
+begin (committed) -> callback -> result (synced), or failure and next attempt's time (synced) -> wait -> begin
+
+A beginning is committed before the callback is called, so that an attempt which a killed process leaves counts; it
+need not be on the disk by then. A power cut may undo it: the attempt is then begun again under the same number, as if
+it had never been, which is what at-least-once allows. Only the first beginning of a step with a rollback is synced:
+the step that may have had its effect must be known to whoever undoes the instance without running it again.
 """
 
 import asyncio
@@ -91,7 +96,7 @@ async def _begin(lifetime: "Lifetime", step: StepRecord) -> None:
     else:
         crashed = journal.CRASHED if step.state is StepState.RUNNING else None
         command = journal.begin_attempt(lifetime.instance, step, crashed)
-    commit = lifetime.submit(command)
+    commit = lifetime.submit(command, synced=is_new and step.has_rollback)
     try:
         began = await commit
     except asyncio.CancelledError as cancelled:  # the commit itself was not: it is done by now

@@ -55,8 +55,7 @@ async def open_engine(
     threads, run_threads = CallbackThreads(limits.threads), CallbackThreads(limits.running_per_worker)
     try:
         services = Services(
-            lambda command: writer.submit(command, leased=True), clock, limits, timing or Timing(), threads,
-            run_threads, interventions,
+            writer, clock, limits, timing or Timing(), threads, run_threads, interventions
         )  # fmt: skip
         engine = (engine_class or Engine)(writer, clock, limits, services)
         for workflow in workflows:

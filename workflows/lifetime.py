@@ -33,7 +33,7 @@ from workflows.store import journal
 from workflows.store.leases import Claimed
 from workflows.store.records import StepRecord
 from workflows.store.transaction import Transaction
-from workflows.store.writer import Commit, LeaseLost
+from workflows.store.writer import Commit, LeaseLost, Writer
 from workflows.sync_step import SyncWorkflowStep
 from workflows.waiting import Waits
 from workflows.workflow import Definition, WorkflowEvent
@@ -44,9 +44,9 @@ ENDING_S: Final = 1.0  # how long code may take to unwind once its lifetime has 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What a worker lends to its lifetimes. `submit` puts a command under the worker's lease."""
+    """What a worker lends to its lifetimes. `writer` puts their commands under the worker's lease."""
 
-    submit: Callable[[Callable[[Transaction], Any]], Commit[Any]]
+    writer: Writer
     clock: Clock
     limits: Limits
     timing: Timing
@@ -246,9 +246,9 @@ class Lifetime:
 
     # ---- committing
 
-    def submit(self, command: Callable[[Transaction], Result]) -> Commit[Result]:
+    def submit(self, command: Callable[[Transaction], Result], *, synced: bool = True) -> Commit[Result]:
         self.check_open()
-        return self._services.submit(command)
+        return self._services.writer.submit(command, leased=True, synced=synced)
 
     async def commit(self, command: Callable[[Transaction], Result]) -> Result:
         """Raises LifetimeEnded if it ended meanwhile."""

@@ -64,7 +64,7 @@ class Trigger(IntEnum):
 
 
 class LogEvent(IntEnum):
-    """What a log row says. 100 and up are ours."""
+    """What a log row says. 100 and up are ours; those marked "counted" are in no row, only in the metrics."""
 
     WORKFLOW_QUEUED = 0
     WORKFLOW_START = 1
@@ -96,7 +96,8 @@ class LogEvent(IntEnum):
     WAITING_FOR_PAUSE = 102
     WAITING = 103
     WARNING = 104
-    WOKEN = 105  # in the metrics alone: a sleeper was queued, `wall_ms` after it was due
+    WOKEN = 105  # counted: a sleeper was queued, `wall_ms` after it was due
+    RECOVERED = 106  # counted: a lifetime ended with its process
 
 
 class Command(StrEnum):

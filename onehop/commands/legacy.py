@@ -15,7 +15,7 @@ from onehop.errors import CommandFailed
 from onehop.legacy_export import render_named
 from onehop.legacy_import import Imported, grouped, import_group
 from onehop.opened_store import find_folder, opened
-from onehop.output import printable, show_fields, show_json, show_line, show_table, watched
+from onehop.output import printable, show_fields, show_json, show_line, show_table, warn, watched
 from onehop.policy_edit import site_number
 from router.kv.schema import SITE_NO, Database
 from router.kv.store import Snapshot
@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 
 FILTERS_SHOWN: int = 20
+REFUSED_SHOWN: int = 20
 
 
 class TableMissing(CommandFailed):
@@ -118,6 +119,11 @@ def import_tables(
     if as_json:
         show_json([document_of(each) for each in imports])
     else:
+        refused = [each for each in imports if each.refused]
+        for each in refused[:REFUSED_SHOWN]:
+            warn(each.refused)
+        if len(refused) > REFUSED_SHOWN:
+            warn(f"and {len(refused) - REFUSED_SHOWN} more were refused")
         for each in imports:
             tell_import(each)
     if any(each.problems or each.refused for each in imports):
@@ -129,11 +135,9 @@ def tell_import(each: Imported) -> None:
         sys.stderr.write(
             f"{each.path}: filter {problem.number}: {printable(problem.reason)}; {printable(problem.what)}\n"
         )
-    if each.refused:
-        sys.stderr.write(f"{printable(each.refused)}\n")
-    elif each.problems:
+    if each.problems:
         show_line(f"{each.path}: nothing taken in, {len(each.problems)} problems")
-    else:
+    elif not each.refused:
         made_anew = f"dual write on, {each.site}'s table made anew from its records: " if each.is_made_anew else ""
         added = f"{each.added_count} hosts added to {each.site}" if each.added_count else "nothing to add"
         kept = f"{each.kept_count} hosts show what they showed" if each.kept_count else "none was there"

@@ -32,6 +32,7 @@ from onehop.opened_store import OpenedStore, find_folder, opened
 from onehop.output import show_fields, show_json, show_line, show_table, watched
 from onehop.route_lock import job_name, mover_now, refuse_if_busy
 from onehop.site_lookup import site_names_of, site_number
+from router.data_centres import data_centres
 from router.policy_record import read_policy
 
 app = typer.Typer(add_completion=False, help="Move what only routing tables have into the hashed scheme.")
@@ -52,6 +53,10 @@ Guard = Annotated[bool, typer.Option(help="Slow down when visitors fare worse, s
 
 class NothingToDo(CommandFailed):
     """There is no job, or nothing failed."""
+
+
+class DataCentreUnknown(CommandFailed):
+    """No edge has that label."""
 
 
 @app.command("plan")
@@ -206,8 +211,9 @@ def set_pace(rate: Rate = None, bytes_rate: BytesRate = None, data: Data = None)
         raise typer.BadParameter("nothing to set: give --rate or --bytes-rate")
     members = {"deployments_per_s": rate, "bytes_per_s": bytes_rate}
     with opened(find_folder(data)) as it:
+        need_job(it)
         set_control(it, **{name: value for name, value in members.items() if value is not None})
-    show_line("set")
+    show_line("set: it holds from now on, also for what the job is waiting for just now")
 
 
 @app.command("failures")
@@ -258,7 +264,7 @@ def told_of(it: OpenedStore) -> dict[str, Any] | None:
 
 def fresh_pulse(progress: Progress, *, is_running: bool) -> Pulse | None:
     """Of a process that hasn't said anything yet."""
-    return Pulse(progress.job, time.time(), progress.guard) if is_running else None
+    return Pulse(progress.job, time.time(), progress.guard, collected=progress.collected) if is_running else None
 
 
 def show_failures(failures: list[Failure], count: int) -> None:
@@ -278,6 +284,11 @@ def wanted_sites(it: OpenedStore, *, names: str | None, dc: str | None) -> froze
         else:
             wanted = set(site_names_of(snapshot))
         if dc is not None:
+            known = data_centres(snapshot)
+            if dc not in known:
+                raise DataCentreUnknown(
+                    f"no edge was ever started with --dc {dc}; known are {', '.join(known) or 'none'}"
+                )
             policy = read_policy(snapshot)
             wanted = {no for no in wanted if (rule := policy.rule_of(no, dc)).split or rule.scheme.is_legacy}
     return frozenset(wanted)

@@ -9,7 +9,8 @@ import typer
 
 from migration.failures import read_failures
 from migration.progress import read_progress
-from migration.report import render_report
+from migration.report import Story, render_report
+from migration.report_svg import render_picture
 from migration.samples import SampleLog, read_samples
 from onehop.commands.options import SOME_PERCENT, AsJson, Data
 from onehop.commands.policy import who
@@ -19,6 +20,7 @@ from onehop.log_setup import configure_logs
 from onehop.migration_rollout import ROLLOUT, Rollout, RolloutOptions, percent_of, take_back
 from onehop.opened_store import find_folder, opened
 from onehop.output import show_json, show_line, watched
+from onehop.site_lookup import site_names_of
 from router.policy import Policy
 
 DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(s|m|h|)")
@@ -84,19 +86,24 @@ def tell_back(policy: Policy, *, as_json: bool) -> None:
 
 
 def report(
-    out: Annotated[Path, typer.Option("--out", help="Where to write it.")] = Path("migration.html"),
+    out: Annotated[Path, typer.Option("--out", help="A page, or a picture where it ends in .svg.")] = Path(
+        "migration.html"
+    ),
     data: Data = None,
 ) -> None:
-    """Write the last migration down as a page: rate and p99 over time, failures by reason, the rollout."""
-    with opened(find_folder(data)) as it:
+    """Write the last migration down: rate and p99 over time, failures by reason, the rollout."""
+    with opened(find_folder(data), only_reads=True) as it:
         with it.store.read() as snapshot:
             progress, failures = read_progress(snapshot), list(read_failures(snapshot))
+            names = site_names_of(snapshot, {each.site_no for each in failures})
         if progress is None:
             raise NoReport("no migration yet; 'onehop migrate run' begins one")
         samples = list(read_samples(it.folder.samples))
     own = [sample for sample in samples if sample.job == progress.job]
     rolled_out = [sample for sample in samples if sample.job == ROLLOUT and sample.at_s >= progress.started_s]
-    out.write_text(render_report(progress, own, rolled_out, failures), "utf-8")
+    story = Story(progress, own, rolled_out, failures, names)
+    render = render_picture if out.suffix.lower() == ".svg" else render_report
+    out.write_text(render(story), "utf-8")
     show_line(f"written to {out}")
 
 

@@ -11,9 +11,9 @@ from control_plane.clock import Clock
 from onehop.commands.options import AsJson, Data
 from onehop.config import load_config
 from onehop.data_folder import DataFolder
-from onehop.edge_parts import prepare
 from onehop.opened_store import opened
 from onehop.output import show_fields, show_json, watched
+from onehop.prepared_folder import prepare
 from onehop.seed import SeedPlan, seed
 
 app = typer.Typer(add_completion=False)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from onehop.config import load_config
+from onehop.config import Config, load_config
 from onehop.serve import run_serve
 
 app = typer.Typer(add_completion=False)
@@ -28,11 +28,15 @@ def serve(
     url_scheme: Annotated[Setting, typer.Option(help="Scheme of the sites' public URLs: http or https.")] = None,
     url_port: Annotated[Setting, typer.Option(help="Port of the sites' public URLs, if not the edges' own.")] = None,
     trusted_proxies: Annotated[Setting, typer.Option(help="Networks whose X-Forwarded-Proto counts.")] = None,
-    drain_s: Annotated[Setting, typer.Option(help="Seconds that requests under way get at a stop [10].")] = None,
+    drain_s: Annotated[
+        Setting, typer.Option("--drain-s", "--drain", help="Seconds that requests under way get at a stop [10].")
+    ] = None,
     limits: Annotated[
         Setting, typer.Option(help="What clients may do, e.g. head_s=5,idle_s=30 [docs/operating.md].")
     ] = None,
     log_format: Annotated[Setting, typer.Option(help="console or json.")] = None,
+    access_log: Annotated[Setting, typer.Option(help="A file for a JSON line a request, stderr, or off [off].")] = None,
+    access_log_share: Annotated[Setting, typer.Option(help="Which share of requests is logged, e.g. 0.01 [1].")] = None,
     workerd: Annotated[Setting, typer.Option(help="The workerd that runs functions [the installed one].")] = None,
     functions_memory_mib: Annotated[
         Setting, typer.Option(help="MiB of memory past which a workerd process is replaced [768].")
@@ -56,7 +60,13 @@ def serve(
         "drain_s": drain_s,
         "limits": limits,
         "log_format": log_format,
+        "access_log": access_log,
+        "access_log_share": access_log_share,
         "workerd": workerd,
         "functions_memory_mib": functions_memory_mib,
     }
-    raise typer.Exit(run_serve(load_config(flags, os.environ, file=config), as_json=as_json))
+
+    def read() -> Config:
+        return load_config(flags, os.environ, file=config)
+
+    raise typer.Exit(run_serve(read(), read_again=read, as_json=as_json))

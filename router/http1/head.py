@@ -46,7 +46,11 @@ def parse_field_block(block: bytes, *, count_max: int) -> FieldBlock:
     """`block` is empty or ends with its last line's CRLF. Raises Refused."""
     fields = split_field_lines(block)
     if len(fields) > count_max:
-        raise Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"more than {count_max} header lines")
+        raise Refused(
+            HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+            f"more than {count_max} header lines",
+            limit="header_count_max",
+        )
     host: bytes | None = None
     content_length: int | None = None
     codings: list[bytes] = []

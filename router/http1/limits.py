@@ -36,6 +36,9 @@ class HttpLimits:
     idle_s: float = 60.0
     window_s: float = 20.0
     window_bytes_min: int = 4 * KIB
+    drain_idle_s: float = 1.0
+    """How long a connection that was idle when its worker was told to end may still ask: its request may be on its
+    way."""
     linger_s: float = 5.0
     """How long a refused client may go on sending, so that it gets to read why."""
     linger_bytes_max: int = 128 * MIB

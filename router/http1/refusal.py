@@ -7,10 +7,12 @@ from http import HTTPStatus
 class Refused(Exception):
     """These bytes are no request that Onehop reads, or too much of one. No byte after them is looked at."""
 
-    def __init__(self, status: HTTPStatus, reason: str) -> None:
+    def __init__(self, status: HTTPStatus, reason: str, *, limit: str | None = None) -> None:
+        """`limit` names the field of HttpLimits that was passed, where the status doesn't say which it was."""
         super().__init__(reason)
         self.status = status
         self.reason = reason
+        self.limit = limit
 
 
 def bad_request(reason: str) -> Refused:

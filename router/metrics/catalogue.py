@@ -36,12 +36,35 @@ class Refusal(StrEnum):
     BAD_REQUEST = "bad request"
     TARGET_TOO_LONG = "target too long"
     HEADERS_TOO_LARGE = "headers too large"
+    TOO_MANY_HEADERS = "too many headers"
     BODY_TOO_LARGE = "body too large"
     TOO_SLOW = "too slow"
     STALLED = "stalled"
     UNSUPPORTED = "unsupported"
     CONNECTIONS_FULL = "connections full"
     ADDRESS_FULL = "address full"
+
+
+class Ending(StrEnum):
+    """The limit that ended a connection in good order: what was asked on it was answered."""
+
+    IDLE = "idle"
+    REQUESTS = "requests"
+    UNREAD_BODY = "unread body"
+
+
+class FunctionOutcome(StrEnum):
+    """How a request to a function ended."""
+
+    ANSWERED = "answered"
+    FAILED = "failed"
+    UNSTARTED = "unstarted"
+    BROKEN_OFF = "broken off"
+    LOST = "lost"
+    TOO_SLOW = "function too slow"
+    UNAVAILABLE = "unavailable"
+    LOOP = "loop"
+    CLIENT_GONE = "client gone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +166,29 @@ REFUSALS: Final = Metric(
     "Requests or connections that the listener gave up before any site was asked.",
     (Label("listener", LISTENERS), Label("reason", tuple(Refusal))),
 )
+ENDINGS: Final = Metric(
+    "onehop_connections_ended_total",
+    Kind.COUNTER,
+    "Connections that a limit of the listener ended in good order, by that limit.",
+    (Label("listener", LISTENERS), Label("limit", tuple(Ending))),
+)
 FAILURES: Final = Metric(
     "onehop_failures_total",
     Kind.COUNTER,
     "Requests that ended in an error of Onehop's own: answered 500, or torn off.",
     (Label("listener", LISTENERS),),
+)
+ACCEPT_PAUSES: Final = Metric(
+    "onehop_accept_pauses_total",
+    Kind.COUNTER,
+    "Times that a process had no descriptor left and let newcomers wait.",
+    (Label("listener", LISTENERS),),
+)
+ACCESS_LINES_LOST: Final = Metric(
+    "onehop_access_lines_lost_total",
+    Kind.COUNTER,
+    "Lines of the access log that weren't written.",
+    (Label("reason", ("buffer full", "write failed")),),
 )
 CONNECTIONS: Final = Metric("onehop_connections", Kind.GAUGE, "Connections open now.")
 DECISIONS_CACHED: Final = Metric("onehop_decisions_cached", Kind.GAUGE, "Decisions in the cache.")
@@ -159,6 +200,31 @@ READY_BYTES: Final = Metric(
     "onehop_ready_bytes", Kind.GAUGE, "What the answers kept ready count for; a mapped body counts as 1 MiB."
 )
 FEED_SEQ: Final = Metric("onehop_feed_seq", Kind.GAUGE, "The last entry of the change feed that the process has read.")
+
+FUNCTION_REQUESTS: Final = Metric(
+    "onehop_function_requests_total",
+    Kind.COUNTER,
+    "Requests that a function was asked for, by how they ended.",
+    (Label("outcome", tuple(FunctionOutcome)),),
+)
+FUNCTION_SECONDS: Final = Metric(
+    "onehop_function_seconds",
+    Kind.HISTOGRAM,
+    "From asking a function to the head of its answer, waiting for a process included.",
+)
+FUNCTION_LOADS: Final = Metric(
+    "onehop_function_loads_total", Kind.COUNTER, "Functions loaded into a process for its first request: cold starts."
+)
+WORKERD_EVENTS: Final = Metric(
+    "onehop_workerd_events_total",
+    Kind.COUNTER,
+    "What befell workerd processes.",
+    (Label("event", ("started", "ended", "stalled", "hung", "oversized", "drained")),),
+)
+WORKERD_PROCESSES: Final = Metric("onehop_workerd_processes", Kind.GAUGE, "workerd processes of an edge that run now.")
+WORKERD_BYTES: Final = Metric(
+    "onehop_workerd_resident_bytes", Kind.GAUGE, "Resident memory of an edge's workerd processes together."
+)
 
 COUNTED: Final = (
     REQUESTS,
@@ -182,7 +248,10 @@ COUNTED: Final = (
     READY_HITS,
     CONNECTIONS_OPENED,
     REFUSALS,
+    ENDINGS,
     FAILURES,
+    ACCEPT_PAUSES,
+    ACCESS_LINES_LOST,
     CONNECTIONS,
     DECISIONS_CACHED,
     UNKNOWN_CACHED,
@@ -191,6 +260,12 @@ COUNTED: Final = (
     READY_ANSWERS,
     READY_BYTES,
     FEED_SEQ,
+    FUNCTION_REQUESTS,
+    FUNCTION_SECONDS,
+    FUNCTION_LOADS,
+    WORKERD_EVENTS,
+    WORKERD_PROCESSES,
+    WORKERD_BYTES,
 )
 """What processes count in cells, in the order of the cells."""
 

@@ -5,7 +5,7 @@ multiprocess mode, one file a process id, are left aside (docs/decisions/0007-me
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -45,10 +45,10 @@ class Told(Collector):
         return iter(self._families)
 
 
-def render(reading: Reading, store: StoreInfo, accept: str) -> tuple[bytes, str]:
-    """The text and its content type, in the format that the Accept header's value asks for."""
+def render(reading: Reading, store: StoreInfo, accept: str, more: Iterable[Family] = ()) -> tuple[bytes, str]:
+    """The text and its content type, in the format that the Accept header's value asks for. `more` comes last."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(Told([*counted(reading), *told_of_processes(reading, store), *told_of_store(store)]))
+    registry.register(Told([*counted(reading), *told_of_processes(reading, store), *told_of_store(store), *more]))
     encode, content_type = choose_encoder(accept)
     return encode(registry), content_type
 

@@ -11,8 +11,10 @@ from typing import Final
 
 from router.metrics.bounds import BOUNDS_NS, BUCKETS_COUNT
 from router.metrics.catalogue import (
+    ACCEPT_PAUSES,
     CONNECTIONS,
     CONNECTIONS_OPENED,
+    ENDINGS,
     FAILURES,
     NO_RULE,
     NO_SCHEME,
@@ -24,6 +26,7 @@ from router.metrics.catalogue import (
     RULES,
     SCHEMES,
     STATUS_CLASSES,
+    Ending,
     Metric,
     Refusal,
     cell,
@@ -41,6 +44,11 @@ REFUSAL_OF: Final = {
     HTTPStatus.SERVICE_UNAVAILABLE: Refusal.CONNECTIONS_FULL,
     HTTPStatus.TOO_MANY_REQUESTS: Refusal.ADDRESS_FULL,
 }
+REFUSAL_OF_LIMIT: Final = {
+    "header_count_max": Refusal.TOO_MANY_HEADERS,
+    "window_bytes_min": Refusal.STALLED,
+}
+"""Where the status is another limit's too."""
 
 
 class EdgeMeter:
@@ -105,14 +113,16 @@ class EdgeMeter:
 class ListenerMeter:
     """One listener's counts. `listener` is one of catalogue.LISTENERS."""
 
-    __slots__ = ("_cells", "_failures", "_open", "_opened", "_refusals")
+    __slots__ = ("_cells", "_endings", "_failures", "_open", "_opened", "_pauses", "_refusals")
 
     def __init__(self, cells: Cells, listener: str) -> None:
         self._cells = cells
         self._open = cell(CONNECTIONS)
         self._opened = cell(CONNECTIONS_OPENED, listener)
         self._failures = cell(FAILURES, listener)
+        self._pauses = cell(ACCEPT_PAUSES, listener)
         self._refusals = {reason: cell(REFUSALS, listener, reason) for reason in Refusal}
+        self._endings = {limit: cell(ENDINGS, listener, limit) for limit in Ending}
 
     def opened(self) -> None:
         self._cells[self._opened] += 1
@@ -121,8 +131,12 @@ class ListenerMeter:
     def closed(self) -> None:
         self._cells[self._open] -= 1
 
-    def refused(self, status: HTTPStatus) -> None:
-        self._cells[self._refusals[REFUSAL_OF.get(status, Refusal.UNSUPPORTED)]] += 1
+    def refused(self, status: HTTPStatus, limit: str | None = None) -> None:
+        reason = REFUSAL_OF.get(status, Refusal.UNSUPPORTED) if limit is None else REFUSAL_OF_LIMIT[limit]
+        self._cells[self._refusals[reason]] += 1
+
+    def ended(self, limit: Ending) -> None:
+        self._cells[self._endings[limit]] += 1
 
     def stalled(self) -> None:
         """A client stopped taking or sending in the middle of a message, and was cut off."""
@@ -130,3 +144,6 @@ class ListenerMeter:
 
     def failed(self) -> None:
         self._cells[self._failures] += 1
+
+    def paused(self) -> None:
+        self._cells[self._pauses] += 1

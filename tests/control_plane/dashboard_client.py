@@ -65,7 +65,7 @@ async def open_browser(plane: ControlPlane, folder: Path) -> AsyncIterator[Brows
     store = folder / "workflows.db"
     async with open_engine(store, [Nasty]) as engine:
         api = WorkflowsApi(Desk(store))
-        transport = httpx.ASGITransport(create_app(plane, LateWorkflows(plane, lambda: api)))
+        transport = httpx.ASGITransport(create_app(plane, LateWorkflows(plane, lambda: api, lambda: True)))
         async with httpx.AsyncClient(transport=transport, base_url=ORIGIN) as http:
             yield Browser(http, plane, engine)
         await api.close()

@@ -10,7 +10,7 @@ from control_plane.catalogue import find_site
 from control_plane.deploy import deploy
 from control_plane.deploy_form import DeployForm
 from control_plane.errors import ProductionBranchChanged
-from control_plane.tokens import Access
+from control_plane.tokens import NOBODY, Access, TokenRecord
 from tests.control_plane.client import PAGES_DOMAIN, Api, FakeTime, hashes_of, host_of, open_plane
 
 V1 = {"/index.html": b"1", "/app.1.js": b"1"}
@@ -348,5 +348,11 @@ async def test_a_production_branch_that_changes_during_a_deploy_is_a_conflict_an
     assert site is not None
     await api.call("PATCH", "/example", {"production_branch": "trunk"})
     with pytest.raises(ProductionBranchChanged):
-        deploy(api.plane, site, DeployForm(manifest=hashes_of(V1), branch="main"), begun_order=None)
+        deploy(
+            api.plane,
+            site,
+            DeployForm(manifest=hashes_of(V1), branch="main"),
+            caller=TokenRecord.parse(NOBODY),
+            begun_order=None,
+        )
     assert api.hosts() == 0

@@ -8,21 +8,23 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from control_plane import app
+from control_plane import app, late_endpoints
 from control_plane.tokens import Access
 from tests.control_plane.client import BOUNDARY, Answer, Api, form_of
 
 CF = "/client/v4"
 OWN = "/onehop/v1"
-SITE_ROUTES = [(method, CF + path, needs) for method, path, needs, _ in app.SITE_ROUTES] + [
-    (method, OWN + path, needs) for method, path, needs, _ in app.OWN_SITE_ROUTES
+SITE_ROUTES = [
+    (method, CF + path, needs) for method, path, needs, _ in [*app.SITE_ROUTES, *late_endpoints.SITE_ROUTES]
+] + [(method, OWN + path, needs) for method, path, needs, _ in late_endpoints.OWN_SITE_ROUTES]
+ACCOUNT_ROUTES = [
+    (method, CF + path, needs) for method, path, needs, _ in [*app.ACCOUNT_ROUTES, *late_endpoints.ACCOUNT_ROUTES]
+] + [(method, OWN + path, needs) for method, path, needs, _ in late_endpoints.OWN_ACCOUNT_ROUTES]
+ANY_TOKEN_ROUTES = [(method, CF + path, Access.READ) for method, path, _ in app.ANY_TOKEN_ROUTES] + [
+    (method, CF + path, needs) for method, path, needs, _ in late_endpoints.ANY_TOKEN_ROUTES
 ]
-ACCOUNT_ROUTES = [(method, CF + path, needs) for method, path, needs, _ in app.ACCOUNT_ROUTES] + [
-    (method, OWN + path, needs) for method, path, needs, _ in app.OWN_ACCOUNT_ROUTES
-]
-ANY_TOKEN_ROUTES = [(method, CF + path, Access.READ) for method, path, _ in app.ANY_TOKEN_ROUTES]
 TOKEN_ROUTES = SITE_ROUTES + ACCOUNT_ROUTES + ANY_TOKEN_ROUTES
-UPLOAD_ROUTES = [(method, CF + path) for method, path, _ in app.UPLOAD_ROUTES]
+UPLOAD_ROUTES = [(method, CF + path) for method, path, _ in late_endpoints.UPLOAD_ROUTES]
 FILES = {"/index.html": b"1"}
 
 

@@ -84,8 +84,61 @@ async def test_bad_input_is_a_400(api: Api, namespace: str, method: str, path: s
     assert (await raw(api, method, f"/{namespace}{path}", content)).status_code == 400
 
 
-async def test_a_sites_token_sees_no_namespace(api: Api, namespace: str) -> None:
+def worker_with(namespace: str) -> bytes:
+    metadata = {"main_module": "m.js", "bindings": [{"name": "KV", "type": "kv_namespace", "namespace_id": namespace}]}
+    module = b'\r\n--b\r\nContent-Disposition: form-data; name="m.js"\r\nContent-Type: application/javascript+module'
+    head = b'--b\r\nContent-Disposition: form-data; name="metadata"\r\n\r\n' + json.dumps(metadata).encode()
+    return head + module + b"\r\n\r\nexport default {}\r\n--b--\r\n"
+
+
+@pytest.fixture
+async def foreign(api: Api) -> str:
+    return str((await api.call("POST", KV, {"title": "another site's"})).result["id"])
+
+
+async def test_a_sites_token_reaches_the_namespaces_of_its_site_and_no_other(
+    api: Api, namespace: str, foreign: str
+) -> None:
+    for site, bound in (("mine", namespace), ("theirs", foreign)):
+        await api.create(site)
+        await api.deploy({"/index.html": b""}, site=site, _worker__dot__bundle=worker_with(bound))
+    token = api.token_for(Access.DEPLOY, site="mine")
+    assert [each["id"] for each in (await api.call("GET", KV, token=token)).result] == [namespace]
+    written = await api.call("PUT", f"{KV}/{namespace}/bulk", [{"key": "k", "value": "v"}], token=token)
+    assert written.status == 200
+    nowhere = await api.call("GET", f"{KV}/{'0' * 32}/keys", token=token)
+    for method, path in (
+        ("GET", "/keys"),
+        ("GET", ""),
+        ("GET", "/values/k"),
+        ("PUT", "/values/k"),
+        ("DELETE", "/bulk"),
+    ):
+        refused = await api.call(method, f"{KV}/{foreign}{path}", [] if path == "/bulk" else None, token=token)
+        assert (refused.status, refused.code) == (nowhere.status, nowhere.code) == (404, 10013)
+    assert (await api.call("POST", KV, {"title": "more"}, token=token)).status == 403
+    assert (await api.call("DELETE", f"{KV}/{namespace}", token=token)).status == 403
+    reader = api.token_for(Access.READ, site="mine")
+    assert (await api.call("GET", f"{KV}/{namespace}/keys", token=reader)).status == 200
+    assert (await api.call("PUT", f"{KV}/{namespace}/bulk", [], token=reader)).status == 403
+
+
+async def test_a_sites_token_cant_bind_what_its_site_hasnt_got(api: Api, namespace: str, foreign: str) -> None:
     await api.create("mine")
-    token = api.token_for(Access.ADMIN, site="mine")
-    assert (await api.call("GET", KV, token=token)).status == 403
-    assert (await api.call("GET", f"{KV}/{namespace}/keys", token=token)).status == 403
+    await api.deploy({"/index.html": b""}, site="mine", _worker__dot__bundle=worker_with(namespace))
+    api.token = api.token_for(Access.ADMIN, site="mine")
+    again = await api.post({}, site="mine", _worker__dot__bundle=worker_with(namespace))
+    assert again.status == 200
+    hosts_count = api.hosts()
+    stolen = await api.post({}, site="mine", _worker__dot__bundle=worker_with(foreign))
+    assert (stolen.status, api.hosts()) == (403, hosts_count)
+    config = {"deployment_configs": {"production": {"kv_namespaces": {"KV": {"namespace_id": foreign}}}}}
+    assert (await api.call("PATCH", "/mine", config)).status == 403
+
+
+async def test_a_namespace_that_the_projects_settings_name_is_its_sites(api: Api, namespace: str) -> None:
+    await api.create("mine")
+    config = {"deployment_configs": {"preview": {"kv_namespaces": {"KV": {"namespace_id": namespace}}}}}
+    assert (await api.call("PATCH", "/mine", config)).status == 200
+    token = api.token_for(Access.READ, site="mine")
+    assert (await api.call("GET", f"{KV}/{namespace}/keys", token=token)).status == 200

@@ -6,10 +6,13 @@ from pathlib import Path
 import httpx
 import pytest
 
+from control_plane.late_workflows import LateWorkflows
 from control_plane.plane import ControlPlane
 from control_plane.tokens import Access
 from control_plane.workflow_routes import needed_for
 from tests.control_plane.dashboard_client import Browser, open_browser
+from workflows.desk import Desk
+from workflows.rest.app import WorkflowsApi
 from workflows.rest.paths import Action
 
 ASKED = [
@@ -100,3 +103,25 @@ async def test_metrics_and_collection_take_a_token_of_the_account(browser: Brows
             answer = await browser.http.request(method, path, headers=headers)
             assert (path, access, answer.status_code) == (path, access, 200 if access >= needed else 403)
         assert (await browser.http.request(method, path)).status_code == 401
+
+
+async def test_one_scrape_tells_of_the_edges_and_of_workflows(browser: Browser) -> None:
+    headers = {"authorization": f"Bearer {browser.token(Access.READ)}"}
+    await browser.engine.create("nasty")
+    told = (await browser.http.get("/metrics", headers=headers)).text
+    alone = (await browser.http.get("/onehop/v1/workflow-metrics", headers=headers)).text
+    assert "onehop_requests" in told
+    assert 'wf_step_seconds_bucket{le="+Inf",workflow="nasty"}' in told
+    assert [line for line in alone.splitlines() if line.startswith("# ") and line not in told] == []
+
+
+async def test_a_scrape_tells_the_rest_where_the_store_of_workflows_is_damaged(
+    plane: ControlPlane, tmp_path: Path
+) -> None:
+    store = tmp_path / "damaged.db"
+    store.write_bytes(b"no database" * 1000)
+    api = WorkflowsApi(Desk(store))
+    for has_store in (True, False):
+        workflows = LateWorkflows(plane, lambda: api, lambda has_store=has_store: has_store)  # type: ignore[misc]
+        assert await workflows.metric_families() == []
+    await api.close()

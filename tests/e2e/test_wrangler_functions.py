@@ -140,6 +140,24 @@ def test_what_we_have_not_is_refused_with_the_bindings_name(
     assert wrangler.server.get("counter.pages.localhost", "/count").status == 200, "the old deployment is live"
 
 
+def test_a_function_that_doesnt_start_fails_at_its_deploy_with_its_error(
+    wrangler: WranglerClient, counter: Path, tmp_path: Path
+) -> None:
+    folder = write_tree(
+        tmp_path / "broken",
+        {
+            "functions/count.js": b"const made = absent.thing();\nexport const onRequest = () => new Response(made);",
+            "public/index.html": b"front",
+        },
+    )
+    done = wrangler.try_to("pages", "deploy", "public", "--project-name", "counter", "--branch", "main", cwd=folder)
+    assert done.returncode == 1
+    assert "Failed to publish your Function. Got error: Uncaught ReferenceError: absent is not" in " ".join(
+        (done.stdout + done.stderr).split()
+    )
+    assert wrangler.server.get("counter.pages.localhost", "/count").status == 200, "the old deployment is live"
+
+
 def test_a_tail_shows_requests_lines_and_errors(wrangler: WranglerClient, counter: Path) -> None:
     account = wrangler.account_path
     deployment = wrangler.server.api("GET", f"{account}/pages/projects/counter/deployments")["result"][0]["id"]

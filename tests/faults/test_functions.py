@@ -14,8 +14,17 @@ from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 
+import orjson
 import pytest
 
+from router.metrics.catalogue import (
+    FUNCTION_LOADS,
+    FUNCTION_REQUESTS,
+    FUNCTION_SECONDS,
+    WORKERD_EVENTS,
+    FunctionOutcome,
+)
+from router.metrics.reading import read_metrics
 from tests.conftest import serving
 from tests.function_sites import FunctionServer, function_server
 
@@ -59,8 +68,20 @@ export default {
         for (let line = 0; line < 10_000; line++) console.log("x".repeat(1_000));
         return new Response("said");
       case "/many":
-        for (let count = 0; count < 2_000; count++) await (await env.ASSETS.fetch("http://a/")).text();
+        for (let count = 0; count < 900; count++) await (await env.ASSETS.fetch("http://a/")).text();
         return new Response("asked");
+      case "/too-many": {
+        const counts = {};
+        const waves = Number(new URL(request.url).searchParams.get("waves"));
+        for (let wave = 0; wave < waves; wave++) {
+          const asked = Array.from({ length: 100 }, async () => (await env.ASSETS.fetch("http://a/")).text());
+          for (const { status, reason } of await Promise.allSettled(asked)) {
+            const said = reason?.message ?? status;
+            counts[said] = (counts[said] ?? 0) + 1;
+          }
+        }
+        return Response.json(counts);
+      }
       default:
         return new Response("well");
     }
@@ -162,11 +183,44 @@ def test_an_answer_that_breaks_off_is_not_taken_for_whole(functions: FunctionSer
         functions.get("half", "/half")
 
 
-def test_ten_megabytes_of_log_and_two_thousand_subrequests_are_borne(functions: FunctionServer) -> None:
+def test_ten_megabytes_of_log_and_many_subrequests_are_borne(functions: FunctionServer) -> None:
     functions.deploy("loud", BAD)
     with others_are_answered(functions):
         assert functions.get("loud", "/loud").body == b"said"
         assert functions.get("loud", "/many").body == b"asked"
+
+
+def test_subrequests_are_cut_at_a_thousand_and_ten_thousand_harm_nobody_else(functions: FunctionServer) -> None:
+    functions.deploy("greedy", BAD)
+    with others_are_answered(functions):
+        said = orjson.loads(functions.get("greedy", "/too-many?waves=15").body)
+        assert said == {"fulfilled": 1_000, "Too many subrequests.": 500}
+        assert functions.get("greedy", "/many").body == b"asked", "the next request may ask again"
+        # So many refusals take workerd a second or two: on a busy machine, as long as what counts as hung.
+        assert functions.get("greedy", "/too-many?waves=100").status in (200, 503, 504)
+
+
+def test_what_functions_do_and_what_befalls_workerd_is_counted(functions: FunctionServer) -> None:
+    folder = functions.server.data / "metrics"
+    functions.deploy("counted", BAD)
+    before = read_metrics(folder)
+    for target in ("/", "/throw", "/never"):
+        functions.get("counted", target)
+    functions.get("counted", headers={"CDN-Loop": ", ".join(["onehop"] * 9)})
+    functions.get("counted", "/loop")
+    passed = read_metrics(folder).since(before)
+    assert passed.count(FUNCTION_LOADS) >= 1
+    counted = {each: passed.count(FUNCTION_REQUESTS, outcome=each) for each in FunctionOutcome}
+    assert {each: count for each, count in counted.items() if count} == {
+        "answered": 1, "failed": 2, "function too slow": 1, "loop": 1,
+    }  # fmt: skip
+    assert passed.histogram(FUNCTION_SECONDS).count == 1
+    assert passed.count(WORKERD_EVENTS, event="hung") >= 1
+
+
+def test_a_request_that_has_left_our_functions_too_often_is_a_loop(functions: FunctionServer) -> None:
+    for count, status in ((8, 200), (9, 508)):
+        assert functions.get("good", headers={"CDN-Loop": ", ".join(["onehop"] * count)}).status == status
 
 
 def test_a_killed_workerd_is_back_and_assets_are_served_on(functions: FunctionServer) -> None:
@@ -212,6 +266,29 @@ def test_a_workerd_that_is_none_is_told_at_the_start_and_harms_no_asset(tmp_path
         functions.deploy("plain", GOOD, routes='{"version":1,"include":["/api"],"exclude":[]}')
         assert functions.get("plain", "/api").status == 503
         assert functions.get("plain").status == 200
+
+
+@pytest.mark.parametrize(
+    ("worker", "said"),
+    [
+        ("throw new Error('at the top');\n" + GOOD, "Uncaught Error: at the top"),
+        ("export default {{", "Uncaught SyntaxError"),
+        ("import './absent.js';\n" + GOOD, "absent.js"),
+        ("for (;;);\n" + GOOD, "computes for more than"),
+        ("const kept = []; for (;;) kept.push(new Uint8Array(1 << 26).fill(1));\n" + GOOD, "more than 768 MiB"),
+        ("export default { scheduled() {} };", "has no handler"),
+    ],
+    ids=["throw", "syntax", "import", "loop", "memory", "no handler"],
+)
+def test_a_function_that_doesnt_start_fails_at_its_deploy_and_the_old_one_stays(
+    functions: FunctionServer, worker: str, said: str
+) -> None:
+    before = functions.workerd_pids()
+    with pytest.raises(AssertionError, match="Failed to publish your Function") as failed:
+        functions.deploy("good", worker)
+    assert said in str(failed.value)
+    assert functions.get("good").body == b"fine 1"
+    assert set(before) <= set(functions.workerd_pids()), "it was tried apart from those that serve"
 
 
 def test_a_site_that_fails_open_shows_its_assets_where_its_function_cant_run(functions: FunctionServer) -> None:

@@ -90,7 +90,19 @@ def test_metadata_of_a_config_lists_bindings_date_and_flags() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["../x.js", "a/../../x.js", "/etc/x.js", "C:/x.js", "a\\..\\x.js", "a//b.js", "./x.js", "a/", "x" * 513, "a\x01b"],
+    [
+        "../x.js",
+        "a/../../x.js",
+        "/etc/x.js",
+        "C:/x.js",
+        "a\\..\\x.js",
+        "a//b.js",
+        "././x.js",
+        "a/./x.js",
+        "a/",
+        "x" * 513,
+        "a\x01b",
+    ],
 )
 def test_a_module_name_that_could_climb_out_of_a_folder_is_refused(name: str) -> None:
     assert refusal(bundle([("index.js", ES_MODULE, b""), (name, ES_MODULE, b"")]))

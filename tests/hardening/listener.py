@@ -16,6 +16,7 @@ from router.metrics.meter import ListenerMeter
 from router.metrics.slot import Cells, unshared_cells
 from router.protocol import strict_protocol
 from router.ready_door import ReadyDoor
+from router.ready_protocol import ready_protocol
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -203,11 +204,12 @@ def listening(
 ) -> Iterator[Listener]:
     """With an Echo, unless there is an `app`."""
     echo, ready, cells = Echo(), threading.Event(), unshared_cells()
+    meter = ListenerMeter(cells, "edge")
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
         settings = uvicorn.Config(
             app if app is not None else echo,
             loop="uvloop",
-            http=strict_protocol(limits, ListenerMeter(cells, "edge"), door),
+            http=ready_protocol(limits, meter, door) if door is not None else strict_protocol(limits, meter),
             ws="none",
             lifespan="off",
             log_config=None,

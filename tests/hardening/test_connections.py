@@ -189,7 +189,7 @@ def test_31_past_the_limit_of_connections_a_client_is_told_and_the_others_go_on(
 
 
 def test_a_worker_that_ends_closes_idle_connections_and_answers_the_others() -> None:
-    with listening() as listener, ExitStack() as stack:
+    with listening(HttpLimits(drain_idle_s=0.1)) as listener, ExitStack() as stack:
         idle, asking, busy = (stack.enter_context(listener.connect()) for _ in range(3))
         idle.send(GET)
         assert idle.read_answer().status == 200

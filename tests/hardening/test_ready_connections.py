@@ -78,6 +78,27 @@ def test_long_bodies_arrive_whole_and_in_order_however_slowly_they_are_taken(tmp
         assert client.read_to_end() == b""
 
 
+@pytest.mark.parametrize("fields", [(), ("Connection: close",)])
+def test_a_half_closed_client_gets_a_long_body_whole(tmp_path: Path, fields: tuple[str, ...]) -> None:
+    with serving_ready(tmp_path) as listener, listener.connect() as client:
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
+        warm(client, request("/large.bin"), times=2)
+        client.send(request("/large.bin", *fields))
+        client.read_until(b"\r\n\r\n")  # it is on its way
+        client.socket.shutdown(socket.SHUT_WR)
+        assert client.read_to_end() == LARGE
+
+
+def test_a_refusal_comes_after_the_long_body_before_it(tmp_path: Path) -> None:
+    with serving_ready(tmp_path) as listener, listener.connect() as client:
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
+        warm(client, request("/large.bin"), times=2)
+        client.send(request("/large.bin") + b"no request\r\n\r\n")
+        assert client.read_answer().body == LARGE
+        (answer,) = split_answers(client.read_to_end())
+        assert (answer.status, answer.headers["connection"]) == (400, "close")
+
+
 def test_20_a_thousand_pipelined_requests_are_answered_in_order_until_the_bad_one(tmp_path: Path) -> None:
     asked = [request(f"/?{number}") if number % 3 else request(f"/{number}") for number in range(1000)]
     with serving_ready(tmp_path) as listener:
@@ -94,3 +115,23 @@ def test_64_a_worker_that_ends_lets_a_ready_body_go_out(tmp_path: Path) -> None:
         client.read_until(b"\r\n\r\n")
         listener.server.should_exit = True
         assert len(client.read_to_end()) == len(LARGE)
+
+
+def test_64_a_connection_that_was_idle_when_its_worker_was_told_to_end_is_answered_once_more(tmp_path: Path) -> None:
+    with serving_ready(tmp_path, HttpLimits(drain_idle_s=TIMEOUT_S)) as listener, listener.connect() as client:
+        warm(client, request())
+        listener.server.should_exit = True
+        while is_listening(listener):
+            pass
+        client.send(request() * 2)
+        (answer,) = split_answers(client.read_to_end())
+        assert (answer.status, answer.headers["connection"]) == (200, "close")
+
+
+def is_listening(listener: Listener) -> bool:
+    """Once it isn't, its connections have been told, too: that is one step of the server's."""
+    try:
+        listener.connect().socket.close()
+    except OSError as error:
+        return not isinstance(error, ConnectionRefusedError)
+    return True

@@ -15,10 +15,10 @@ from migration.pacing import Hours, Pacer
 from migration.progress import Control, Progress, State, read_progress
 from migration.verify import SiteVerified, Verifier
 from onehop.config import Config
-from onehop.edge_parts import prepare
 from onehop.migration_parts import mover_of
 from onehop.opened_store import OpenedStore, opened
 from onehop.output import Unwatched
+from onehop.prepared_folder import prepare
 from onehop.seed import SeedPlan, seed
 from router.kv.schema import SITE_NO, Database
 from router.legacy_table import Filter, render_table

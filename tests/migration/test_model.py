@@ -86,6 +86,17 @@ class Migrating(RuleBasedStateMachine):
         if branch == "topic":
             self.shown[f"topic.{name}.pages.localhost"] = True
 
+    @rule(name=st.sampled_from(SITES), seq=st.integers(1, 3))
+    def roll_back(self, name: str, seq: int) -> None:
+        with self.legacy.it.store.write() as transaction:
+            site = self.site(transaction, name)
+            try:
+                deployment = read_deployment(transaction, site.site_no, seq)
+            except StoreInconsistent:
+                return
+            site = replace(site, order_last=site.order_last + 1)
+            self.act(transaction).show_in_production(site, deployment, order=site.order_last)
+
     @rule(name=st.sampled_from(SITES), seq=st.integers(1, 2))
     def delete(self, name: str, seq: int) -> None:
         with self.legacy.it.store.write() as transaction:

@@ -16,7 +16,8 @@ NOTHING_ASKED = Control()
 
 
 def pulse(**members: float) -> Pulse:
-    return Pulse(job="j", at_s=members.pop("at_s", 1_010.0), guard="well", **members)  # type: ignore[arg-type]
+    collected = int(members.pop("collected", 10**9))
+    return Pulse("j", members.pop("at_s", 1_010.0), "well", collected=collected, **members)  # type: ignore[arg-type]
 
 
 def test_a_deployment_that_is_read_is_half_done() -> None:
@@ -29,6 +30,11 @@ def test_what_waits_for_the_pace_is_not_done_yet() -> None:
     progress = replace(COLLECTING, total=1_000, collected=1_000, table_bytes=9, table_bytes_read=9)
     standing = standing_of(progress, pulse(pending=400.0, per_s=100.0), NOTHING_ASKED, 0.0)
     assert (standing.share, standing.eta_s) == (0.1, 9.0)
+
+
+def test_what_was_read_after_the_pulse_is_not_counted_before_the_next() -> None:
+    progress = replace(COLLECTING, total=1_000, collected=1_000, table_bytes=9, table_bytes_read=9)
+    assert standing_of(progress, pulse(collected=0, per_s=100.0), NOTHING_ASKED, 0.0).share == 0.0
 
 
 def test_tables_that_are_still_to_be_read_are_reckoned_by_their_bytes() -> None:

@@ -13,9 +13,9 @@ from onehop.check import check
 from onehop.check_report import CheckReport
 from onehop.config import Config
 from onehop.data_folder import DataFolder
-from onehop.edge_parts import prepare
 from onehop.opened_store import OpenedStore, opened
 from onehop.output import Unwatched
+from onehop.prepared_folder import prepare
 from onehop.repair import repair
 from onehop.seed import SeedPlan, seed
 from router.kv.schema import SITE_NO, Database, deployment_key

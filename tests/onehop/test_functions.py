@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from onehop.commands.functions import show_event
+from tests.conftest import serving
 from tests.function_sites import FunctionServer, function_server
 from tests.real_parts import find_workerd
 
@@ -60,13 +61,15 @@ def test_logs_show_lines_and_errors_of_the_live_deployment(functions: FunctionSe
     assert "Error: for the author" in shown
 
 
-def test_a_function_that_doesnt_start_says_why_in_its_log(functions: FunctionServer) -> None:
-    functions.deploy("broken", "throw new Error('at the top'); export default {};")
-    answer = functions.get("broken")
-    assert answer.status == 500
-    assert b"at the top" not in answer.body
-    while "at the top" not in (shown := functions.server.cli("functions", "logs", "broken").stdout):
-        assert "Traceback" not in shown
+def test_a_function_that_nobody_could_try_says_in_its_log_why_it_doesnt_start(tmp_path: Path) -> None:
+    with serving(tmp_path / "data", environ={"ONEHOP_WORKERD": ""}) as without:
+        FunctionServer(without, tmp_path / "sites").deploy("broken", "throw new Error('at the top');")
+    with function_server(tmp_path) as functions:
+        answer = functions.get("broken")
+        assert answer.status == 500
+        assert b"at the top" not in answer.body
+        while "at the top" not in (shown := functions.server.cli("functions", "logs", "broken").stdout):
+            assert "Traceback" not in shown
 
 
 def test_what_a_site_says_gives_a_terminal_no_commands(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from onehop.__main__ import COMMANDS, FAILURES
+from onehop.__main__ import FAILURES
+from onehop.command_tree import COMMANDS
 
 
 def onehop(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":

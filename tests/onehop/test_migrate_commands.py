@@ -14,7 +14,7 @@ import pytest
 from migration.progress import read_progress
 from onehop.data_folder import DataFolder
 from onehop.opened_store import OpenedStore, opened
-from router.hashed import put_route
+from router.hashed import delete_route, put_route
 from router.hostname import Hostname
 from router.kv.schema import SITE_NO, Database
 from router.pipeline import Pipeline
@@ -110,7 +110,13 @@ def test_cleanup_before_verify_is_refused_site_by_site(server: LiveServer) -> No
     server.cli("policy", "set", "--scheme", "hashed", "--reason", "too soon")
     kept = told(server, "cleanup", "--yes", check=False)
     assert kept["dropped"] == []
-    assert all("verify" in each["reason"] for each in kept["refused"])  # type: ignore[attr-defined]
+    assert all("hasn't verified" in each["reason"] for each in kept["refused"])  # type: ignore[attr-defined]
+    with store_of(server) as it, it.store.write() as transaction:
+        delete_route(transaction, it.keys, Hostname("seed-2.pages.localhost"))
+    told(server, "verify", check=False)
+    (kept_site,) = told(server, "cleanup", "--yes", check=False)["refused"]  # type: ignore[misc]
+    assert kept_site["site"] == "seed-2"
+    assert "1 differ, such as seed-2.pages.localhost: only the table has it" in kept_site["reason"]
 
 
 def test_cleanup_asks_and_takes_silence_for_no(server: LiveServer) -> None:
@@ -132,7 +138,10 @@ def test_a_rate_that_is_none_is_refused(untouched: LiveServer, rate: str) -> Non
     "arguments",
     [
         ("run", "--hours", "soon"),
+        ("run", "--hours", "22:00-06:00-07:00"),
         ("run", "--sites", "nobody"),
+        ("run", "--dc", "nowhere"),
+        ("set", "--rate", "5"),
         ("rollout", "--to", "101"),
         ("rollout", "--hold", "a while"),
         ("verify", "--sites", "nobody"),

@@ -17,9 +17,9 @@ from control_plane.clock import Clock
 from onehop.check import check
 from onehop.check_report import CheckReport
 from onehop.config import Config
-from onehop.edge_parts import prepare
 from onehop.opened_store import OpenedStore, opened
 from onehop.output import Unwatched
+from onehop.prepared_folder import prepare
 from onehop.repair import repair
 from onehop.seed import SeedPlan, seed
 from router.hashed import put_route, read_route

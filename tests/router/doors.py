@@ -21,6 +21,7 @@ from router.metrics.slot import Cells, unshared_cells
 from router.protocol import strict_protocol
 from router.ready import READY_BYTES_MAX, ReadyAnswers
 from router.ready_door import ReadyDoor
+from router.ready_protocol import ready_protocol
 from router.resolve import LOOK_EVERY_S, Resolver
 from router.site_names import SiteNames
 from tests.router.edge_builder import BuiltEdge, built_edge
@@ -123,8 +124,8 @@ class Doors:
 
     def connect(self, *, is_ready: bool = True, peer: str = "192.0.2.1", limits: HttpLimits | None = None) -> Talk:
         """`is_ready` False: a connection that knows no ready answers."""
-        door = self.door if is_ready else None
-        make: Any = strict_protocol(limits or self.limits, ListenerMeter(self.cells, "edge"), door)
+        limits, meter = limits or self.limits, ListenerMeter(self.cells, "edge")
+        make: Any = ready_protocol(limits, meter, self.door) if is_ready else strict_protocol(limits, meter)
         config = SimpleNamespace(loaded_app=EdgeApp(self.edge, proxies=self.door._proxies), root_path="")
         state = SimpleNamespace(total_requests=0, connections=set(), tasks=set(), default_headers=self.default_fields)
         protocol: asyncio.Protocol = make(config, state, {})

@@ -1,7 +1,8 @@
 """What is chosen request by request: sticky splits, the word on the timing, comparisons that are bounded and true."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -156,14 +157,35 @@ def difference(number: int) -> Difference:
     return Difference(f"h{number}.pages.test", 1, Scheme.HASHED, "{}", None, "the pipelines differ")
 
 
-def test_differences_are_written_once_each_and_bounded(tmp_path: Path) -> None:
-    log = DifferenceLog(tmp_path / "differences", now=lambda: "now")
-    for number in [*range(DIFFERENCES_MAX + 10), *range(10)]:
+def numbered() -> Callable[[], str]:
+    numbers = count()
+    return lambda: f"{next(numbers):09}"
+
+
+def test_differences_are_written_once_each(tmp_path: Path) -> None:
+    log = DifferenceLog(tmp_path / "differences", now=numbered())
+    for number in [*range(DIFFERENCES_MAX), *range(10)]:
         log.add(difference(number))
     seen = read_differences(tmp_path / "differences")
     assert [each.difference for each in seen] == [difference(number) for number in range(DIFFERENCES_MAX)]
+
+
+def test_of_more_differences_the_newest_are_kept(tmp_path: Path) -> None:
+    log = DifferenceLog(tmp_path / "differences", now=numbered())
+    for number in range(7 * DIFFERENCES_MAX + 10):
+        log.add(difference(number))
+    seen = [each.difference for each in read_differences(tmp_path / "differences")]
+    assert seen == [difference(number) for number in range(6 * DIFFERENCES_MAX, 7 * DIFFERENCES_MAX + 10)]
+
+
+def test_what_is_still_different_after_a_clear_is_found_again(tmp_path: Path) -> None:
+    log = DifferenceLog(tmp_path / "differences", now=numbered())
+    for number in range(DIFFERENCES_MAX + 10):
+        log.add(difference(number))
     clear_differences(tmp_path / "differences")
     assert read_differences(tmp_path / "differences") == []
+    log.add(difference(1))
+    assert [each.difference for each in read_differences(tmp_path / "differences")] == [difference(1)]
 
 
 def test_torn_lines_and_strange_ones_are_passed_over(tmp_path: Path) -> None:

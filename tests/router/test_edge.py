@@ -36,6 +36,24 @@ def test_an_unknown_host_is_a_404_that_says_how_to_claim_it(site: BuiltEdge) -> 
     assert b"nobody.pages.test" in bytes(answer.body)
 
 
+@pytest.mark.parametrize("host", ["nobody.pages.test", "2b469e16.nobody.pages.test"])
+def test_a_host_below_the_pages_domain_is_claimed_by_a_deploy_alone(site: BuiltEdge, host: str) -> None:
+    page = bytes(site.get(host).body)
+    assert b"onehop deploy DIR --project nobody" in page
+    assert b"domain add" not in page
+
+
+def test_any_other_host_is_claimed_as_a_custom_domain(site: BuiltEdge) -> None:
+    assert b"onehop site domain add NAME nobody.example" in bytes(site.get("nobody.example").body)
+
+
+@pytest.mark.parametrize("host", ["pages.test", "a.b.c.pages.test"])
+def test_a_host_that_nobody_can_have_is_not_to_be_claimed(site: BuiltEdge, host: str) -> None:
+    answer = site.get(host)
+    assert answer.status == 404
+    assert b"onehop " not in bytes(answer.body)
+
+
 def test_a_host_becomes_known_with_its_deploy_and_unknown_with_its_deletion(site: BuiltEdge) -> None:
     assert site.get("late.pages.test").status == 404
     site.publish("late.pages.test", {"/index.html": b"here"})
@@ -212,16 +230,26 @@ def test_hardening_84_preview_hosts_are_noindex_on_every_answer(site: BuiltEdge)
             assert [value for name, value in answer.headers if name == b"x-robots-tag"] == wanted
 
 
+BUCKETS = ["onehop_bucket=1", "onehop_bucket=1; Path=/a", "  onehop_bucket =1"]
+
+
+@pytest.mark.parametrize("value", BUCKETS)
+def test_no_site_deals_a_bucket_whether_or_not_it_is_split(site: BuiltEdge, value: str) -> None:
+    rules = f"/\n  Set-Cookie: {value}\n/other\n  Set-Cookie: onehop_bucketed=1\n"
+    site.publish("a.pages.test", {"/index.html": b"a", "/other.html": b"b"}, headers=rules)
+    assert b"set-cookie" not in dict(site.get("a.pages.test").headers)
+    assert dict(site.get("a.pages.test", "/other").headers)[b"set-cookie"] == b"onehop_bucketed=1"
+
+
 def test_what_an_arm_adds_can_be_said_by_nobody_else_and_is_kept_from_shared_caches() -> None:
     headers = [
         (b"server-timing", b'onehop;dur=0.001;desc="hashed"'),
         (b"server-timing", b"db;dur=3"),
-        (b"set-cookie", b"onehop_bucket=1"),
         (b"set-cookie", b"theirs=1"),
         (b"cache-control", b"public, max-age=31536000, immutable"),
     ]
     timing, cookie = (b"server-timing", b'onehop;dur=2;desc="legacy"'), (b"set-cookie", b"onehop_bucket=9272; Path=/")
-    assert with_arm(headers, [timing]) == [headers[1], *headers[2:], timing]
+    assert with_arm(headers, [timing]) == [*headers[1:], timing]
     assert with_arm(headers, [cookie]) == [
-        *headers[:2], headers[3], (b"cache-control", b"private, max-age=0, must-revalidate"), cookie,
+        *headers[:3], (b"cache-control", b"private, max-age=0, must-revalidate"), cookie,
     ]  # fmt: skip

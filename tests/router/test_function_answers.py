@@ -97,6 +97,17 @@ async def test_an_answer_in_parts_is_counted_once_with_its_status(site: BuiltEdg
     assert counted_by_status(site) == {"2xx": 1}
 
 
+async def test_a_function_sets_any_cookie_but_the_one_that_says_the_arm(site: BuiltEdge) -> None:
+    async def answer(send: Send, from_assets: Callable[[], Response]) -> int:
+        cookies = [(b"set-cookie", b"theirs=1"), (b"Set-Cookie", b"onehop_bucket=0; Path=/")]
+        await send({"type": "http.response.start", "status": 200, "headers": cookies})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        return 200
+
+    sent = await asked(site, Written(answer))
+    assert [value for name, value in sent[0]["headers"] if name.lower() == b"set-cookie"] == [b"theirs=1"]
+
+
 async def test_another_protocol_is_counted_when_it_begins(site: BuiltEdge) -> None:
     async def answer(send: Send, from_assets: Callable[[], Response]) -> int:
         await send({"type": UPGRADE, "headers": []})

@@ -74,6 +74,16 @@ async def test_a_function_that_is_deployed_is_seen_by_the_next_request(doors: Do
     assert (await talk.hear(request())).startswith(b"HTTP/1.1 503 ")
 
 
+async def test_what_routes_json_keeps_from_a_function_is_ready_and_the_rest_is_the_functions(doors: Doors) -> None:
+    routes = RoutesJson.parse('{"version":1,"include":["/*"],"exclude":["/a.js"]}').encode()
+    doors.built.publish("a.example", OLD, function_routes=routes)
+    talk = await warmed(doors, request("/a.js"))
+    assert (await talk.hear(request("/a.js"))).endswith(b"\r\n\r\nold()")
+    assert (await talk.hear(request("/a.js?query"))).endswith(b"\r\n\r\nold()")
+    for target in ("/", "/%61.js", "/a.js/x", "/"):
+        assert (await talk.hear(request(target))).startswith(b"HTTP/1.1 503 ")
+
+
 async def test_a_policy_is_seen_by_the_next_request(doors: Doors) -> None:
     pipeline = doors.built.publish("a.example", OLD)
     talk = await warmed(doors, request())
@@ -162,3 +172,32 @@ async def test_a_scan_of_cold_files_leaves_what_is_asked_for_where_it_is(tmp_pat
         assert doors.answers.bytes_count <= READY_BYTES_MAX // 1024
         (terms,) = doors.answers._views
         assert b"GET / HTTP/1.1\r\n" in doors.answers.view(terms)
+
+
+async def test_hosts_of_one_pipeline_share_what_no_host_is_in_and_nothing_else(doors: Doors) -> None:
+    """A rule's redirect hangs on the host, which it may leave out of its Location."""
+    for host in ("a.example", "b.example"):
+        doors.built.publish(host, OLD, redirects="/moved /a.js 302", site_no=7)
+    first, second = doors.connect(), doors.connect()
+    for target in ("/", "/a.js", "/missing", "/index", "/moved"):
+        for _ in range(5):
+            await first.hear(request(target, host="a.example"))
+    kept_count = len(doors.answers)
+    for target in ("/", "/a.js", "/missing", "/index"):
+        expected = await doors.connect(is_ready=False).hear(request(target, host="b.example"))
+        for _ in range(5):
+            assert await second.hear(request(target, host="b.example")) == expected
+    assert len(doors.answers) == kept_count
+    for talk, host in ((second, "b.example"), (first, "a.example")):
+        expected = await doors.connect(is_ready=False).hear(request("/moved", host=host))
+        for _ in range(5):
+            assert await talk.hear(request("/moved", host=host)) == expected
+    assert len(doors.answers) == kept_count + 1
+
+
+async def test_where_a_rule_names_a_host_its_answers_are_not_shared(doors: Doors) -> None:
+    for host in ("a.example", "b.example"):
+        doors.built.publish(host, OLD, headers="https://a.example/*\n  X-Host: a", site_no=7)
+    for _ in range(5):
+        assert b"x-host: a" in (await doors.connect().hear(request("/a.js", host="a.example"))).lower()
+        assert b"x-host" not in (await doors.connect().hear(request("/a.js", host="b.example"))).lower()

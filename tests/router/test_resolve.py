@@ -109,7 +109,9 @@ def test_every_spelling_of_a_host_finds_the_same(edge: Edge) -> None:
 
 
 def test_an_unknown_host_is_remembered_as_such(edge: Edge) -> None:
-    assert edge.resolver.resolve(HOST) == Unknown(Hostname("example.pages.test"))
+    assert edge.resolver.resolve(HOST) == Unknown(
+        Hostname("example.pages.test"), is_below_pages_domain=True, site="example"
+    )
     assert edge.look() is None
     assert (edge.counted(UNKNOWN_HOSTS), edge.counted(UNKNOWN_HITS)) == (1, 1)
 

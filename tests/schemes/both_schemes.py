@@ -12,10 +12,11 @@ from asset_server.manifest import encode_manifest
 from asset_server.message import Response
 from asset_server.redirects import RedirectRules
 from asset_server.server import AssetServer
-from control_plane.activation import next_order, put_manifest
+from control_plane.activation import put_manifest
 from control_plane.catalogue import (
     deployments_newest_first,
     find_site,
+    next_order,
     next_site_no,
     put_deployment,
     put_site,

@@ -210,7 +210,7 @@ async def test_a_bad_event_type_is_refused_on_both_sides(open_engine_here: OpenE
         await handle.result(timeout=5)
 
 
-async def test_vector_three_waits_of_which_one_times_out(open_engine_here: OpenEngine) -> None:
+async def test_vector_10_three_waits_of_which_one_times_out(open_engine_here: OpenEngine) -> None:
     """7.1: two events sent before two waits, a third wait of 500 ms that is caught."""
 
     async def body(event: WorkflowEvent, step: Any) -> Any:

@@ -5,7 +5,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,6 +21,9 @@ from workflows.rest.live import Watch, stream_instance
 from workflows.rest.paths import Action
 from workflows.rest.queries import parse_event_id
 from workflows.store.retention import sweep
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
 
 TYPES_MAX: Final = 64
 WORD: Final = b"workflows"
@@ -64,17 +67,20 @@ class WorkflowsApi:
             removed += count
         return removed
 
-    async def tell_metrics(self, request: Request) -> Response:
-        """For Prometheus."""
+    async def metric_families(self) -> "list[Metric]":
+        """Raises StoreError."""
         # Imported when first asked for: prometheus_client takes 70 ms, a quarter of the time that a start may take.
-        from workflows.rest.prometheus import render
+        from workflows.rest.prometheus import families
 
         client = await self.desk.client()
         gauges = await self.desk.read(lambda reads: reads.gauges())
-        text, content_type = render(
-            gauges, now=self.desk.clock.now_ms(), busy_count=client.writer.busy_count,
-            accept=request.headers.get("accept", ""),
-        )  # fmt: skip
+        return list(families(gauges, now=self.desk.clock.now_ms(), busy_count=client.writer.busy_count))
+
+    async def tell_metrics(self, request: Request) -> Response:
+        """For Prometheus, of workflows alone."""
+        from workflows.rest.prometheus import render
+
+        text, content_type = render(await self.metric_families(), request.headers.get("accept", ""))
         return Response(text, headers={"content-type": content_type, "cache-control": "no-store"})
 
     def end_streams(self) -> None:

@@ -1,8 +1,14 @@
 """Moves what was committed from the log (WAL) into the database file, beside the writer and not in its way.
 
 Left to SQLite, the commit that passes the threshold does this work itself, and every step in it waits for two more
-syncs. A PASSIVE checkpoint on a connection of its own blocks nobody; the writer's own threshold stays, far higher, as
-the bound of the log's size.
+syncs. A PASSIVE checkpoint on a connection of its own blocks nobody. What is committed beside it is left over, and the
+log would grow for as long as anybody writes. So the writer is told each time, and moves the rest between two of its own
+transactions (`restart_log`): little is left by then, and its next commit begins the log from its start. The log stays
+as small as a second's commits, and to sync what overwrites a file takes half the time of what makes it longer (200 in
+place of 400 µs, ext4). A second connection would wait for the writer's lock in vain where it hardly lets go of it.
+
+A reader that stays (a backup) keeps the log's end in use: then nothing is asked of the writer. Its own threshold stays,
+far higher, as the log's bound.
 """
 
 import sqlite3
@@ -11,17 +17,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from workflows.store.connection import open_connection
+from workflows.store.connection import BUSY_TIMEOUT_MS, open_connection
 
 EVERY_S: Final = 1.0
+LEFT_PAGES_MAX: Final = 2_000  # 8 MiB, some ms: more than is committed beside a checkpoint, so a reader holds it up
+GIVES_UP_MS: Final = 20  # how long the writer may wait for a reader that came just then
 
 
 class Checkpointer:
-    """A thread from its making until `close`. `commits_count` tells whether there is anything new."""
+    """A thread from its making until `close`. `commits_count` tells whether there is anything new; `on_moved` is called
+    in the thread when the log can soon begin anew."""
 
-    def __init__(self, path: Path, commits_count: Callable[[], int]) -> None:
+    def __init__(self, path: Path, commits_count: Callable[[], int], on_moved: Callable[[], None]) -> None:
         self._path = path
         self._commits_count = commits_count
+        self._on_moved = on_moved
         self._is_closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="workflows-checkpoints", daemon=True)
         self._thread.start()
@@ -39,7 +49,20 @@ class Checkpointer:
                 continue
             seen = count
             try:
-                connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+                _, pages, moved = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             except sqlite3.Error:  # full or damaged: the next commit meets it too, and tells whom it concerns
                 continue
+            if pages - moved <= LEFT_PAGES_MAX:
+                self._on_moved()
         connection.close()
+
+
+def restart_log(connection: sqlite3.Connection) -> None:
+    """Moves what is left, so that the next commit, by whomever, begins the log from its start. Outside transactions."""
+    try:
+        connection.execute(f"PRAGMA busy_timeout = {GIVES_UP_MS}")
+        connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+    except sqlite3.Error:
+        return  # as above
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")

@@ -2,7 +2,10 @@
 
 `journal_mode=WAL` with `synchronous=FULL`: COMMIT returns once the log file that holds the transaction is synced,
 so what was reported survives a power cut (SQLite, "PRAGMA synchronous": in WAL mode FULL "syncs the WAL after each
-transaction commit"; NORMAL would not). Readers never wait for the writer, nor the writer for readers.
+transaction commit"; NORMAL does not). What is committed under NORMAL survives the end of every process all the same,
+as the kernel has it. A later sync of the log takes it along, since a log is synced whole and read in order: with
+whatever is on the disk after a power cut, everything committed before it is there too. Readers never wait for the
+writer, nor the writer for readers.
 """
 
 import sqlite3
@@ -18,6 +21,8 @@ BUSY_TIMEOUT_MS: Final = 30_000
 STATEMENTS_CACHED: Final = 256
 PRIMARY_CODE: Final = 0xFF  # SQLite's extended codes keep the primary one in the low byte
 CHECKPOINT_PAGES: Final = 32_000  # 128 MiB of log: the bound, should checkpoints.py not keep up
+FULL: Final = "PRAGMA synchronous = FULL"
+NORMAL: Final = "PRAGMA synchronous = NORMAL"
 CACHE_KIB: Final = 32 * 1024
 
 
@@ -30,7 +35,7 @@ def open_connection(path: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> sq
         try:
             connection.execute(f"PRAGMA busy_timeout = {busy_timeout_ms}")
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(FULL)
             connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
             connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
             bring_up_to_date(connection)

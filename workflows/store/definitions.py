@@ -68,6 +68,6 @@ def _version(transaction: Transaction, workflow_id: str, wanted: Registration) -
 
 def forget_workflow(transaction: Transaction, workflow_id: str) -> None:
     """Its own rows; its instances must be gone."""
-    for table in ("versions", "metrics", "fired"):
+    for table in ("versions", "metrics", "totals", "tallies", "fired"):
         transaction.execute(f"DELETE FROM {table} WHERE workflow_id=?", (workflow_id,))
     transaction.execute("DELETE FROM workflows WHERE id=?", (workflow_id,))

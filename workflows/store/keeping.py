@@ -33,7 +33,7 @@ def problems_of(path: Path, *, is_deep: bool) -> list[str]:
 def count_instances(path: Path) -> int:
     """Raises StoreError."""
     with opened(path) as connection:
-        count: int = connection.execute("SELECT count(*) FROM instances").fetchone()[0]
+        count: int = connection.execute("SELECT coalesce(sum(n), 0) FROM tallies").fetchone()[0]
     return count
 
 

@@ -26,6 +26,7 @@ from workflows.store.records import (
 from workflows.store.transaction import Transaction
 
 WAKES_MAX: Final = 1000
+LOG_IDS_LOST_MAX: Final = 100_000  # a power cut undoes a second's beginnings of attempts at most, two ids each
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ def recover(transaction: Transaction, *, recoveries_max: int, dead: Collection[s
     known: list[tuple[str, int]] = transaction.all("SELECT id, lease_until FROM workers")
     lost = [(worker_id,) for worker_id, until in known if until < transaction.now_ms or worker_id in dead]
     orphans = "SELECT seq FROM instances WHERE lease_owner IS NOT NULL AND lease_owner NOT IN (SELECT id FROM workers)"
+    if lost:  # perhaps by a power cut, which undid events that a subscriber was told of: its cursor is past them
+        transaction.leave_out_log_ids(LOG_IDS_LOST_MAX)
     for (worker_id,) in lost:
         transaction.execute("DELETE FROM workers WHERE id=?", (worker_id,))
     found = transaction.all(f"SELECT {HEAD_COLUMNS} FROM instances WHERE seq IN ({orphans})")
@@ -68,6 +71,7 @@ def _recover_one(transaction: Transaction, head: Head, recoveries_max: int) -> N
         "UPDATE instances SET recoveries=recoveries+1, pending_cmd=NULL WHERE seq=? RETURNING recoveries", (head.seq,)
     )
     assert row is not None
+    transaction.count(head.workflow_id, LogEvent.RECOVERED)
     if row[0] > recoveries_max:
         why = Failure("RecoveryLimitExceeded", f"its worker died {row[0]} times while it ran, limit {recoveries_max}")
         end(transaction, head.workflow_id, head.seq, Status.ERRORED, failure=why)

@@ -80,13 +80,12 @@ class MetricRecord:
 
 @dataclass(frozen=True, slots=True)
 class Gauges:
-    """`events`: (workflow, event) -> (how many ever, their wall ms). `oldest_queued_on` is None with an empty queue,
-    `next_wake_on` where nothing hibernates."""
+    """`totals`: (workflow, event, bound in ms as bounds.py has it) -> (how many ever, their wall ms).
+    `oldest_queued_on` is None with an empty queue, `next_wake_on` where nothing hibernates."""
 
     instances: dict[tuple[str, Status], int]
-    events: dict[tuple[str, LogEvent], tuple[int, int]]
+    totals: dict[tuple[str, LogEvent, int], tuple[int, int]]
     oldest_queued_on: int | None
-    recoveries: int
     state_bytes: int
     next_wake_on: int | None
 
@@ -156,9 +155,7 @@ class Reads:
     def status_counts(self, workflow_id: str) -> dict[Status, int]:
         """For every state, also those with none."""
         with translated(self._path):
-            rows = self._all(
-                "SELECT status, count(*) FROM instances WHERE workflow_id = ? GROUP BY status", workflow_id
-            )
+            rows = self._all("SELECT status, n FROM tallies WHERE workflow_id = ?", workflow_id)
         return dict.fromkeys(Status, 0) | {Status(status): count for status, count in rows}
 
     # ---- instances
@@ -195,12 +192,10 @@ class Reads:
 
     def count_instances(self, workflow_id: str, status: Status | None = None) -> int:
         with translated(self._path):
-            if status is None:
-                rows = self._all("SELECT count(*) FROM instances WHERE workflow_id = ?", workflow_id)
-            else:
-                rows = self._all(
-                    "SELECT count(*) FROM instances WHERE workflow_id = ? AND status = ?", workflow_id, status
-                )
+            rows = self._all(
+                "SELECT coalesce(sum(n), 0) FROM tallies WHERE workflow_id = ?1 AND (?2 IS NULL OR status = ?2)",
+                workflow_id, status,
+            )  # fmt: skip
         count: int = rows[0][0]
         return count
 
@@ -283,22 +278,19 @@ class Reads:
         """The whole store's figures for a metrics scraper."""
         with self._one_commit():
             counts = self._all(
-                "SELECT w.name, i.status, count(*) FROM instances AS i JOIN workflows AS w"
-                " ON w.id = i.workflow_id GROUP BY 1, 2"
+                "SELECT w.name, t.status, t.n, t.state_bytes FROM tallies AS t JOIN workflows AS w"
+                " ON w.id = t.workflow_id"
             )
-            events = self._all(
-                "SELECT w.name, m.event, sum(m.n), sum(m.wall_ms) FROM metrics AS m JOIN workflows AS w"
-                " ON w.id = m.workflow_id"
-                " GROUP BY 1, 2"
+            totals = self._all(
+                "SELECT w.name, t.event, t.le_ms, t.n, t.wall_ms FROM totals AS t JOIN workflows AS w"
+                " ON w.id = t.workflow_id"
             )
             ((oldest,),) = self._all("SELECT min(queued_on) FROM instances WHERE status = 0")
-            ((recoveries,),) = self._all("SELECT coalesce(sum(recoveries), 0) FROM instances WHERE recoveries > 0")
             ((next_wake,),) = self._all("SELECT min(wake_at) FROM instances WHERE status = 7")
-            ((state_bytes,),) = self._all("SELECT coalesce(sum(state_bytes), 0) FROM instances")
         return Gauges(
-            {(name, Status(status)): count for name, status, count in counts},
-            {(name, LogEvent(event)): (n, wall_ms) for name, event, n, wall_ms in events},
-            oldest, recoveries, state_bytes, next_wake,
+            {(name, Status(status)): count for name, status, count, _ in counts},
+            {(name, LogEvent(event), le_ms): (n, wall_ms) for name, event, le_ms, n, wall_ms in totals},
+            oldest, sum(held for *_, held in counts), next_wake,
         )  # fmt: skip
 
     def live_ids(self, workflow_id: str, status: Status | None = None) -> list[str]:

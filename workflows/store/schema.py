@@ -12,6 +12,10 @@ that saves writes, and a step's writes are what a workflow costs:
   many instances it is for. A clustered key by instance would touch a page for each.
 - A lease is a row in `workers`, not a time on each instance: one update a heartbeat, one look a commit.
 
+- `tallies` holds how many instances of a workflow are in a state, kept by triggers: to count them costs the same with
+  a million that have ended. `totals` holds how often each event ever came, and for the ends of steps by how long they
+  took: the row's `le_ms` is the least bound that holds it (bounds.py), 0 for events that are not told by time.
+
 No foreign keys: what belongs to an instance is deleted with it, table by table, in the same transaction.
 All times are epoch ms.
 """
@@ -20,9 +24,13 @@ import sqlite3
 from typing import Final
 
 from workflows.errors import StoreError
+from workflows.states import LogEvent
+from workflows.store.bounds import TIMED_EVENTS, UNBOUNDED_MS
 
-VERSION: Final = 1
+VERSION: Final = 2
 APPLICATION_ID: Final = 0x6F68_7766  # "ohwf"
+
+TIMED: Final = ", ".join(str(int(event)) for event in TIMED_EVENTS)
 
 V1: Final = """
 CREATE TABLE workflows(
@@ -80,7 +88,31 @@ CREATE TABLE metrics(
   workflow_id TEXT NOT NULL, minute INTEGER NOT NULL, event INTEGER NOT NULL, step TEXT NOT NULL, n INTEGER NOT NULL,
   wall_ms INTEGER NOT NULL, cpu_ms INTEGER NOT NULL, PRIMARY KEY(minute, workflow_id, event, step)) WITHOUT ROWID;
 """
-MIGRATIONS: Final[tuple[str, ...]] = (V1,)  # MIGRATIONS[n] takes a file from version n to n + 1; append only
+V2: Final = f"""
+CREATE TABLE tallies(
+  workflow_id TEXT NOT NULL, status INTEGER NOT NULL, n INTEGER NOT NULL, state_bytes INTEGER NOT NULL,
+  PRIMARY KEY(workflow_id, status)) WITHOUT ROWID;
+INSERT INTO tallies SELECT workflow_id, status, count(*), sum(state_bytes) FROM instances GROUP BY 1, 2;
+CREATE TRIGGER instance_made AFTER INSERT ON instances BEGIN
+  INSERT INTO tallies VALUES(new.workflow_id, new.status, 1, new.state_bytes)
+    ON CONFLICT DO UPDATE SET n = n + 1, state_bytes = state_bytes + excluded.state_bytes; END;
+CREATE TRIGGER instance_moved AFTER UPDATE OF status, state_bytes ON instances BEGIN
+  UPDATE tallies SET n = n - 1, state_bytes = state_bytes - old.state_bytes
+    WHERE workflow_id = old.workflow_id AND status = old.status; INSERT INTO tallies
+    VALUES(new.workflow_id, new.status, 1, new.state_bytes)
+    ON CONFLICT DO UPDATE SET n = n + 1, state_bytes = state_bytes + excluded.state_bytes; END;
+CREATE TRIGGER instance_gone AFTER DELETE ON instances BEGIN
+  UPDATE tallies SET n = n - 1, state_bytes = state_bytes - old.state_bytes
+    WHERE workflow_id = old.workflow_id AND status = old.status; END;
+CREATE TABLE totals(
+  workflow_id TEXT NOT NULL, event INTEGER NOT NULL, le_ms INTEGER NOT NULL, n INTEGER NOT NULL,
+  wall_ms INTEGER NOT NULL, PRIMARY KEY(workflow_id, event, le_ms)) WITHOUT ROWID;
+INSERT INTO totals SELECT workflow_id, event, CASE WHEN event IN ({TIMED}) THEN {UNBOUNDED_MS} ELSE 0 END, sum(n),
+  sum(wall_ms) FROM metrics GROUP BY 1, 2;
+INSERT INTO totals SELECT workflow_id, {int(LogEvent.RECOVERED)}, 0, sum(recoveries), 0 FROM instances GROUP BY 1
+  HAVING sum(recoveries) > 0;
+"""
+MIGRATIONS: Final[tuple[str, ...]] = (V1, V2)  # MIGRATIONS[n] takes a file from version n to n + 1; append only
 assert len(MIGRATIONS) == VERSION
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from workflows.states import LogEvent
+from workflows.store.bounds import TIMED_EVENTS, bound_ms
 
 Row = tuple[Any, ...]
 MINUTE_MS: Final = 60_000
@@ -22,6 +23,9 @@ ADD_LOG: Final = "INSERT INTO log(id, instance_seq, ts, event, step_id, attempt,
 ADD_METRIC: Final = (
     "INSERT INTO metrics VALUES(?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET"
     " n=n+excluded.n, wall_ms=wall_ms+excluded.wall_ms, cpu_ms=cpu_ms+excluded.cpu_ms"
+)
+ADD_TOTAL: Final = (
+    "INSERT INTO totals VALUES(?,?,?,?,?) ON CONFLICT DO UPDATE SET n=n+excluded.n, wall_ms=wall_ms+excluded.wall_ms"
 )
 PAIRS: Final = frozenset(
     {
@@ -40,6 +44,7 @@ class Transaction:
         self._steps: list[Row] = []
         self._finished: list[Row] = []
         self._log: list[Row] = []
+        self._totals: dict[tuple[str, int, int], list[int]] = {}
         self._metrics: dict[tuple[str, int, int, str], list[int]] = {}
         step_id, log_id = connection.execute("SELECT step_id, log_id FROM counters").fetchone()
         self._step_id: int = step_id
@@ -88,6 +93,11 @@ class Transaction:
         self._counted = True
         self.count(workflow_id, event, step=step, wall_ms=wall_ms, cpu_ms=cpu_ms)
 
+    def leave_out_log_ids(self, count: int) -> None:
+        """The next row's id is higher by so many: ids that somebody was told of and that are gone stay gone."""
+        self._log_id += count
+        self._counted = True
+
     def count(self, workflow_id: str, event: LogEvent, *, step: str = "", wall_ms: int = 0, cpu_ms: int = 0) -> None:
         key = (workflow_id, self.now_ms // MINUTE_MS, int(event), step)
         counted = self._metrics.get(key)
@@ -97,6 +107,13 @@ class Transaction:
             counted[0] += 1
             counted[1] += wall_ms
             counted[2] += cpu_ms
+        total_key = (workflow_id, int(event), bound_ms(wall_ms) if event in TIMED_EVENTS else 0)
+        total = self._totals.get(total_key)
+        if total is None:
+            self._totals[total_key] = [1, wall_ms]
+        else:
+            total[0] += 1
+            total[1] += wall_ms
 
     def flush(self) -> None:
         if self._steps:
@@ -114,5 +131,6 @@ class Transaction:
         self.flush()
         if self._metrics:
             self.connection.executemany(ADD_METRIC, [(*key, *sums) for key, sums in self._metrics.items()])
+            self.connection.executemany(ADD_TOTAL, [(*key, *sums) for key, sums in self._totals.items()])
         if self._counted:
             self.connection.execute("UPDATE counters SET step_id=?, log_id=?", (self._step_id, self._log_id))

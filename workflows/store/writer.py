@@ -3,29 +3,34 @@
     event loop:  submit(command) ... submit(command)      futures, resolved after the sync
     thread:      BEGIN IMMEDIATE; lease held?; every command; COMMIT (fsync); deliver all at once
 
+A command asked for as not `synced` is committed before anybody is told, like all others, so it outlives this process
+and is seen by the others; but a group of nothing else is not synced by itself. It reaches the disk with the next commit
+that is, or within about a second by a checkpoint; after a power cut it may never have been. Nothing that is reported
+as done is asked for in this way: connection.py says what the two pragmas give.
+
 A command that fails must not take its neighbours along: the group is rolled back and each command is then tried
 alone, so commands are functions of the database that may run twice. A future is resolved only after its commit.
 """
 
 import asyncio
 import os
+import queue
 import random
 import sqlite3
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from workflows.errors import StoreError
-from workflows.store.checkpoints import Checkpointer
-from workflows.store.connection import open_connection, store_error
+from workflows.store.checkpoints import Checkpointer, restart_log
+from workflows.store.connection import FULL, NORMAL, open_connection, store_error
 from workflows.store.transaction import Transaction
 
 Result = TypeVar("Result")
 Command = Callable[[Transaction], Result]
-Asked = tuple[Callable[[Transaction], Any], bool, "Commit[Any]"]
+Asked = tuple[Callable[[Transaction], Any], bool, bool, "Commit[Any]"]  # command, leased, synced, whom to tell
 Told = tuple["Commit[Any]", Any, BaseException | None]
 
 BUSY_TRIES_MAX: Final = 5
@@ -54,12 +59,13 @@ class Writer:
         self.worker_id: str | None = None
         self.busy_count = 0
         self.commits_count = 0
+        self.syncs_count = 0
         self._now_ms = now_ms
         self._connection = open_connection(path)
+        self._syncs = True  # as the connection is opened
         self._loop = asyncio.get_running_loop()
         self._asked: list[Asked] = []
-        self._groups: deque[list[Asked]] = deque()
-        self._wake = threading.Semaphore(0)
+        self._groups: queue.SimpleQueue[list[Asked]] = queue.SimpleQueue()
         self._is_flush_planned = False
         self._is_closing = False
         self._pid = os.getpid()
@@ -67,14 +73,15 @@ class Writer:
         self._damage: StoreError | None = None
         self._thread = threading.Thread(target=self._run, name="workflows-writer", daemon=True)
         self._thread.start()
-        self._checkpointer = Checkpointer(path, lambda: self.commits_count)
+        self._is_log_moved = False
+        self._checkpointer = Checkpointer(path, lambda: self.commits_count, self._note_moved)
 
     @property
     def pending_count(self) -> int:
         """Commands asked for and not yet told of."""
         return self._pending_count
 
-    def submit(self, command: Command[Result], *, leased: bool = False) -> "Commit[Result]":
+    def submit(self, command: Command[Result], *, leased: bool = False, synced: bool = True) -> "Commit[Result]":
         """Runs `command` in the next transaction. A `leased` one raises LeaseLost where this worker's lease is gone."""
         future: Commit[Result] = Commit(loop=self._loop)
         if self._is_closing or os.getpid() != self._pid:
@@ -84,7 +91,7 @@ class Writer:
             future.set_exception(self._damage)
             return future
         self._pending_count += 1
-        self._asked.append((command, leased, future))
+        self._asked.append((command, leased, synced, future))
         if not self._is_flush_planned:
             self._is_flush_planned = True
             self._loop.call_soon(self._flush)  # after all that is ready now: those come along
@@ -93,9 +100,8 @@ class Writer:
     def _flush(self) -> None:
         self._is_flush_planned = False
         if self._asked:
-            self._groups.append(self._asked)
+            self._groups.put(self._asked)
             self._asked = []
-            self._wake.release()
 
     async def close(self) -> None:
         """Commits what was asked for, then ends the thread."""
@@ -103,7 +109,7 @@ class Writer:
             return
         self._is_closing = True
         self._flush()
-        self._wake.release()
+        self._groups.put([])
         await asyncio.to_thread(self._join)
         await asyncio.sleep(0)  # lets the last delivery in
 
@@ -111,18 +117,25 @@ class Writer:
         self._checkpointer.close()
         self._thread.join()
 
+    def _note_moved(self) -> None:
+        """In the checkpointer's thread."""
+        self._is_log_moved = True
+        self._groups.put([])
+
     # ---- in the thread
 
     def _run(self) -> None:
         while True:
-            self._wake.acquire()
-            group: list[Asked] = []
-            while self._groups and len(group) < GROUP_MAX:
-                group += self._groups.popleft()
+            group = self._groups.get()
+            while len(group) < GROUP_MAX and not self._groups.empty():
+                group += self._groups.get()
             if group:
                 told = self._commit(group)
                 self._tell(told)
-            if self._is_closing and not self._groups:
+            if self._is_log_moved:
+                self._is_log_moved = False
+                restart_log(self._connection)
+            if self._is_closing and self._groups.empty():
                 break
         self._connection.close()
 
@@ -145,15 +158,16 @@ class Writer:
     def _commit(self, group: list[Asked]) -> list[Told]:
         """Never raises: each future of the group is told its own outcome."""
         try:
+            self._sync_next(any(synced for _, _, synced, _ in group))
             self._begin()
         except sqlite3.Error as error:  # locked or damaged: so it would be for each of them alone
             refusal = self._translated(error)
-            return [(future, None, refusal) for _, _, future in group]
+            return [(future, None, refusal) for *_, future in group]
         try:
             return self._transact(group)
         except BaseException as error:  # noqa: BLE001 - whatever it was, each future must be told
             if len(group) == 1:
-                return [(group[0][2], None, self._translated(error))]
+                return [(group[0][-1], None, self._translated(error))]
         told: list[Told] = []
         for asked in group:
             told += self._commit([asked])
@@ -163,9 +177,9 @@ class Writer:
         connection = self._connection
         try:
             transaction = Transaction(connection, self._now_ms())
-            is_leased = self._holds_lease() if any(leased for _, leased, _ in group) else False
+            is_leased = self._holds_lease() if any(leased for _, leased, *_ in group) else False
             told: list[Told] = []
-            for command, leased, future in group:
+            for command, leased, _, future in group:
                 if leased and not is_leased:
                     told.append((future, None, LeaseLost(self.worker_id)))
                 else:
@@ -177,7 +191,14 @@ class Writer:
                 connection.execute("ROLLBACK")
             raise
         self.commits_count += 1
+        self.syncs_count += self._syncs
         return told
+
+    def _sync_next(self, syncs: bool) -> None:
+        """Whether the next COMMIT returns only once it is on the disk; SQLite takes the change between transactions."""
+        if syncs != self._syncs:
+            self._connection.execute(FULL if syncs else NORMAL)
+            self._syncs = syncs
 
     def _begin(self) -> None:
         for tried in range(BUSY_TRIES_MAX + 1):

@@ -1,0 +1,4 @@
+export const onRequest = async ({ next, data }) => {
+  data.inner = true;
+  return next();
+};

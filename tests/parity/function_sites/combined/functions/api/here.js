@@ -1,0 +1,1 @@
+export const onRequestGet = ({ data }) => Response.json(data);

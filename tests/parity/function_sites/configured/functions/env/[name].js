@@ -1,0 +1,1 @@
+export const onRequestGet = ({ env, params }) => new Response(String(env[params.name]));

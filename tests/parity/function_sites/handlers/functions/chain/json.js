@@ -1,0 +1,1 @@
+export const onRequestPost = async ({ request }) => Response.json(await request.json());

@@ -1,0 +1,1 @@
+export const onRequestPost = async ({ request }) => new Response(`read ${await request.text()}`);

@@ -1,0 +1,1 @@
+export const onRequest = (context) => Response.json(Object.keys(context).sort());

@@ -1,0 +1,1 @@
+export const onRequestGet = [async ({ next }) => next(), async ({ next }) => next()];

@@ -1,0 +1,1 @@
+export const onRequestHead = () => new Response(null, { headers: { "x-head": "function" } });

@@ -1,0 +1,4 @@
+export const onRequest = (context) => {
+  context.passThroughOnException();
+  throw new Error("passed through");
+};

@@ -1,0 +1,5 @@
+export const onRequest = async (context) => {
+  context.passThroughOnException();
+  await context.request.text();
+  return undefined.nothing;
+};

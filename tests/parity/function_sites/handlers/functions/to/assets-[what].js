@@ -1,0 +1,1 @@
+export const onRequest = () => new Response("a name with a bracket in the middle");

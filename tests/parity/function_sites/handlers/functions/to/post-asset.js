@@ -1,0 +1,1 @@
+export const onRequest = ({ next, request }) => next(new Request(new URL("/data.json", request.url), { method: "POST" }));

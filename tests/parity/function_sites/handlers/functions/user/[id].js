@@ -1,0 +1,2 @@
+import { tell } from "../../tell.js";
+export const onRequest = (context) => tell(context, "user");

@@ -1,0 +1,2 @@
+import { tell } from "../../../../tell.js";
+export const onRequestGet = (context) => tell(context, "post");

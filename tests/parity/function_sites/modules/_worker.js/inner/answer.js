@@ -1,0 +1,1 @@
+export const answer = (url) => new Response(`inner ${url.pathname}`);
