@@ -43,6 +43,7 @@ from workflows.store.records import WorkflowRecord
 
 HEADINGS: Final[Mapping[int, str]] = {404: "There is nothing here", 403: "This isn't allowed", 429: "Too much at once"}
 CODE: Final = re.compile(r"[a-z_.]+: ")
+RESULTS_SHOWN_BYTES_MAX: Final = 1 << 20
 FORM_BYTES_MAX: Final = 3 * BODY_BYTES_MAX  # percent-encoding may triple it
 
 
@@ -147,7 +148,7 @@ class Pages:
         now = self._desk.clock.now_ms()
 
         def ask(reads: Reads) -> dict[str, Any] | None:
-            detail = reads.describe(record.id, instance)
+            detail = reads.describe(record.id, instance, results_bytes_max=RESULTS_SHOWN_BYTES_MAX)
             return timeline_context(detail, now=now) if detail is not None else None
 
         context = await self._desk.read(ask)

@@ -246,9 +246,10 @@ class Handlers:
         record = await self._workflow(call)
         order = parse_order(call.query.get("order"), default="asc")
         is_simple = call.query.get("simple") == "true"
+        only = call.query.get("step") or None
 
         def ask(reads: Reads) -> Document | None:
-            detail: InstanceDetail | None = reads.describe(record.id, call.target.instance, order=order)
+            detail: InstanceDetail | None = reads.describe(record.id, call.target.instance, order=order, only=only)
             if detail is None:
                 return None
             return detail_document(detail, is_simple=is_simple, shows_plans=not call.is_local)
@@ -259,7 +260,7 @@ class Handlers:
         return found
 
     async def show_log(self, call: Call) -> list[Document]:
-        """The instance's events past `after`, oldest first."""
+        """The instance's events past `after`, oldest first; as many as one answer holds, [] when there is none."""
         record = await self._workflow(call)
         after = parse_event_id(call.query.get("after"))
         instance = call.target.instance
