@@ -145,6 +145,10 @@ def test_row_53_durations(written: Any, ms: int) -> None:
         None,
         [],
         "1 Minutess",
+        2**63,
+        2**2000,
+        1e300,
+        "101 years",
     ],
 )
 def test_what_is_no_duration(written: Any) -> None:

@@ -18,7 +18,10 @@ NO_CREATIONS = [
     b'{"a":1,"a":2}', b'{"params":1,"params":2}', b"[" * 100_000, b'{"params":' + b"[" * 200 + b"]" * 200 + b"}",
     b'{"instance_id":"\\ud800"}', b"\xff", b'{"instance_retention":5}', b'{"instance_id":"a","id":"a"}',
     b'{"instance_retention":{"success_retention":-1}}', b'{"instance_retention":{"success_retention":"soon"}}',
-    b'{"unheard":1}',
+    b'{"unheard":1}', b'{"instance_retention":{"success_retention":9223372036854775807}}',
+    b'{"instance_retention":{"error_retention":9223372036854775808}}',
+    b'{"instance_retention":{"success_retention":18446744073709551616}}',
+    b'{"instance_retention":{"error_retention":"101 years"}}', b'{"instance_retention":{"error_retention":"1e300"}}',
 ]  # fmt: skip
 BASES = (
     "", "/greet", "/greet/instances", "/greet/instances/a", "/greet/instances/a/status", "/greet/instances/a/events/e",
