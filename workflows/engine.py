@@ -52,7 +52,8 @@ async def open_engine(
     """
     clock, limits = clock or SystemClock(), limits or Limits()
     writer = Writer(Path(path), clock.now_ms)
-    threads, run_threads = CallbackThreads(limits.threads), CallbackThreads(limits.running_per_worker)
+    threads = CallbackThreads(limits.threads, limits.given_up_threads)
+    run_threads = CallbackThreads(limits.running_per_worker, limits.given_up_threads)
     try:
         services = Services(
             writer, clock, limits, timing or Timing(), threads, run_threads, interventions

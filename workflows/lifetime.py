@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, NoReturn, TypeVar
 
-from workflows.callbacks import CallbackExit, CallbackThreads, Returned
+from workflows.callbacks import CallbackExit, CallbackThreads, Returned, in_this_process
 from workflows.calls import StepCalls
 from workflows.clock import Clock, from_ms
 from workflows.context import current_step
@@ -146,7 +146,7 @@ class Lifetime:
             instance_id=self.instance.id, workflow_name=self.definition.name,
         )  # fmt: skip
         if self.definition.is_async:
-            return await workflow.run(event, WorkflowStep(self.calls))
+            return await in_this_process(workflow.run(event, WorkflowStep(self.calls)))
         facade = SyncWorkflowStep(WorkflowStep(self.calls), asyncio.get_running_loop())
         returned = await self._services.run_threads.run(partial(workflow.run, event, facade))
         return returned.value

@@ -16,7 +16,8 @@ class Limits:
 
     `running_per_worker` bounds what one process holds in memory. `events` is how many an instance may hold that it has
     not taken; their payloads count into its `state_bytes`. `creations_per_s` is for each workflow;
-    None means as many as the disk takes.
+    None means as many as the disk takes. `threads` are for callbacks that are no coroutines; `given_up_threads` are
+    those that timed out or were stopped, and whose function has not returned yet.
     """
 
     max_running: int = 100
@@ -30,6 +31,7 @@ class Limits:
     creations_per_s: int | None = None
     recoveries_max: int = 100
     threads: int = 100
+    given_up_threads: int = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -152,8 +152,8 @@ def _mapping(options: object, what: str, allowed: set[str]) -> Mapping[str, Any]
 
 
 def _limit(limit: object) -> float:
-    if isinstance(limit, (int, float)) and not isinstance(limit, bool):
-        if 0 <= limit <= LIMIT_MAX or limit == math.inf:
+    match limit:
+        case int() | float() if not isinstance(limit, bool) and (0 <= limit <= LIMIT_MAX or limit == math.inf):
             return limit
     raise WorkflowFatalError(f"a step's config: retries.limit is a number from 0 to {LIMIT_MAX}, or infinite")
 

@@ -17,6 +17,7 @@ from uuid import uuid4
 
 import orjson
 
+from workflows.callbacks import FORKED_EXIT_CODE
 from workflows.errors import Failure, LifetimeEnded, StoreError
 from workflows.lifetime import Completed, Errored, Lifetime, Services
 from workflows.rollback import undo
@@ -55,6 +56,7 @@ class Worker:
         self.workflows = workflows
         self.lifetimes: dict[int, Lifetime] = {}
         self._reader = open_reader(writer.path)
+        self._pid = os.getpid()
         self._bell = asyncio.Event()
         self._is_crowded = False
         self._idle_timers: dict[int, Any] = {}
@@ -155,6 +157,8 @@ class Worker:
 
     async def _tend_forever(self) -> None:
         while not self._is_draining:
+            if os.getpid() != self._pid:  # forked by what an author started beside a callback: no second worker
+                os._exit(FORKED_EXIT_CODE)
             self._bell.clear()
             try:
                 tended = await self._tend_once()
