@@ -72,7 +72,7 @@ async def open_client(
 ) -> AsyncIterator["Client"]:
     """Opens (makes, if need be) the store at `path`. Raises StoreError."""
     clock = clock or SystemClock()
-    writer = Writer(path, clock.now_ms)
+    writer = Writer(path, clock.now_ms, busy_tries_max=0)
     try:
         client = Client(writer, clock, limits or Limits())
         try:

@@ -23,7 +23,7 @@ from workflows.lifetime import Completed, Errored, Lifetime, Services
 from workflows.rollback import undo
 from workflows.states import Command, LogEvent, Status
 from workflows.store import journal, leases
-from workflows.store.connection import open_reader
+from workflows.store.connection import open_reader, store_error
 from workflows.store.instances import EVENT, carry_out_pending, pause, queue_woken, read_head
 from workflows.store.liveness import LifeLock, forget, is_dead
 from workflows.store.records import parse_failure
@@ -35,6 +35,7 @@ from workflows.workflow import Definition
 
 log = logging.getLogger("workflows")
 
+DAMAGED: Final = "store.damaged"
 RETRY_MS: Final = 1000  # how soon work that the store refused is tried again
 
 
@@ -48,13 +49,15 @@ class Tended:
 
 
 class Worker:
-    """`workflows` maps a workflow's id to its class; only those are claimed."""
+    """`workflows` maps a workflow's id to its class; only those are claimed. `damage` comes true once the store's file
+    was found damaged: nothing goes on here then."""
 
     def __init__(self, writer: Writer, services: Services, workflows: Mapping[str, Definition]) -> None:
         self.writer = writer
         self.services = services
         self.workflows = workflows
         self.lifetimes: dict[int, Lifetime] = {}
+        self.damage: asyncio.Future[StoreError] = asyncio.get_running_loop().create_future()
         self._reader = open_reader(writer.path)
         self._pid = os.getpid()
         self._bell = asyncio.Event()
@@ -169,7 +172,11 @@ class Worker:
                 await self._lose_all()
                 continue
             except StoreError as refused:
-                log.warning("worker.store_refused code=%s", refused.code)
+                if refused.code == DAMAGED:
+                    log.error("worker.store_damaged why=%s", refused.why)
+                    self.damage.set_result(refused)
+                    return
+                log.warning("worker.store_refused code=%s why=%s", refused.code, refused.why)
                 await self._pause_for(RETRY_MS)
                 continue
             except Exception:  # the task's root: a worker that stopped here would hold its lease and do nothing
@@ -211,6 +218,8 @@ class Worker:
             handle.cancel()
 
     async def _tend_once(self) -> Tended | None:
+        if self.writer.damage is not None:
+            raise self.writer.damage
         now = self.services.clock.now_ms()
         timing, limits = self.services.timing, self.services.limits
         beats = now - self._last_beat_ms >= timing.heartbeat_ms
@@ -268,7 +277,10 @@ class Worker:
                 " (SELECT min(wake_at) FROM instances WHERE status=7)",
                 (self.writer.worker_id,),
             ).fetchone()
-        except sqlite3.Error:
+        except sqlite3.Error as problem:
+            refused = store_error(self.writer.path, problem)
+            if refused.code == DAMAGED:
+                self.writer.refuse(refused)
             return True  # the writer will say what is wrong
         self._next_wake_ms = next_wake_ms
         return bool(is_ready or is_commanded or (next_wake_ms is not None and next_wake_ms <= now))

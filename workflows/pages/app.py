@@ -80,6 +80,7 @@ class Pages:
                 return await self._obey(segments, form, visitor)
             return await self._show(segments, request, visitor)
         except WorkflowError as error:
+            self._desk.note(error)
             raise translate(error) from error
 
     def show_refusal(self, error: ApiError) -> Response:

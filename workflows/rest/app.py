@@ -13,7 +13,7 @@ from starlette.responses import Response
 from envelope.answers import render_error, render_success
 from envelope.errors import UnknownRoute, ValueRefused
 from workflows.desk import Desk
-from workflows.errors import InstanceNotFound
+from workflows.errors import InstanceNotFound, StoreError
 from workflows.rest.bulk import Bulk
 from workflows.rest.errors import translate
 from workflows.rest.handlers import Call, Handlers, find_workflow
@@ -43,6 +43,13 @@ class WorkflowsApi:
 
     async def answer(self, call: Call) -> Response:
         """Raises ApiError, WorkflowError."""
+        try:
+            return await self._answer(call)
+        except StoreError as problem:
+            self.desk.note(problem)
+            raise
+
+    async def _answer(self, call: Call) -> Response:
         if call.target.action is Action.SUBSCRIBE:
             return await self.subscribe(call)
         return render_success(await self._handlers.answer(call))

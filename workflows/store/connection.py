@@ -17,7 +17,7 @@ from typing import Final
 from workflows.errors import StoreError
 from workflows.store.schema import bring_up_to_date
 
-BUSY_TIMEOUT_MS: Final = 30_000
+BUSY_TIMEOUT_MS: Final = 5_000
 STATEMENTS_CACHED: Final = 256
 PRIMARY_CODE: Final = 0xFF  # SQLite's extended codes keep the primary one in the low byte
 CHECKPOINT_PAGES: Final = 32_000  # 128 MiB of log: the bound, should checkpoints.py not keep up
@@ -71,7 +71,7 @@ def store_error(path: Path, problem: sqlite3.Error) -> StoreError:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return StoreError(
                 "store.busy",
-                f"{path} stayed locked for {BUSY_TIMEOUT_MS // 1000} s; another program holds it: {problem}",
+                f"{path} stayed locked for {BUSY_TIMEOUT_MS // 1000} s or more; another program holds it: {problem}",
             )
         case sqlite3.SQLITE_FULL:
             return StoreError("store.full", f"no room for {path}: {problem}; free some, the work goes on by itself")
