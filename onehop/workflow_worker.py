@@ -45,13 +45,15 @@ class ModuleRefused(CommandFailed):
 
 @dataclass(frozen=True, slots=True)
 class WorkerOptions:
-    """`max_running`: instances that run at once, of each workflow, over all workers. `drain_s`: time to finish.
-    `local_port`: where the API is open to this machine's programs; None: nowhere."""
+    """`max_running`: instances that run at once, of each workflow, over all workers. `drain_s`: time to finish;
+    `leave_s`: after that, for code that doesn't end when it is told to. `local_port`: where the API is open to this
+    machine's programs; None: nowhere."""
 
     store: Path
     max_running: int
     drain_s: float
     local_port: int | None = None
+    leave_s: float = LEAVE_S
 
 
 def load_workflows(modules: Sequence[str]) -> list[type[Workflow]]:
@@ -121,7 +123,7 @@ def run_until_stopped(
 async def work(workflows: Sequence[type[Workflow]], options: WorkerOptions, on_ready: Callable[[], None]) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-    ending = Ending(loop, stop, options.drain_s + LEAVE_S)
+    ending = Ending(loop, stop, options.drain_s + options.leave_s)
     for number in STOP_SIGNALS:  # not by the loop, which code that holds its thread would keep from hearing of it
         signal.signal(number, ending.begin)
     limits = Limits(max_running=options.max_running, running_per_worker=options.max_running)

@@ -64,7 +64,9 @@ class WorkflowsApi:
         types = frozenset(each for each in call.query.get("types", "").split(",") if each)
         if len(types) > TYPES_MAX:
             raise ValueRefused(f"types names at most {TYPES_MAX} types, with commas between")
-        return stream_instance(self.desk, self.watch, record, instance, after=after, types=types)
+        return stream_instance(
+            self.desk, self.watch, record, instance, after=after, types=types, may_go_on=call.may_go_on
+        )
 
     async def collect(self) -> int:
         """Removes what is past its retention now; a worker does so by itself, but some time later."""

@@ -63,12 +63,14 @@ BODY_BYTES_MAX: Final = PAYLOAD_BYTES_MAX + 4096
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, past its door. `is_local`: asked in the dialect of a local development session."""
+    """One request, past its door. `is_local`: asked in the dialect of a local development session. `may_go_on`: whether
+    the door would still let it in; an answer that lasts asks again and again."""
 
     request: Request
     target: Target
     held: Held
     is_local: bool = False
+    may_go_on: Callable[[], bool] = lambda: True
 
     @property
     def query(self) -> Mapping[str, str]:
