@@ -10,7 +10,7 @@ import logging
 import os
 import platform
 import sqlite3
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import uuid4
@@ -49,13 +49,18 @@ class Tended:
 
 
 class Worker:
-    """`workflows` maps a workflow's id to its class; only those are claimed. `damage` comes true once the store's file
+    """`workflows` maps a workflow's id to its class; only those are claimed. `take_up` is told the name of one that got
+    another id. `damage` comes true once the store's file
     was found damaged: nothing goes on here then."""
 
-    def __init__(self, writer: Writer, services: Services, workflows: Mapping[str, Definition]) -> None:
+    def __init__(
+        self, writer: Writer, services: Services, workflows: Mapping[str, Definition],
+        take_up: Callable[[str], Coroutine[Any, Any, None]],
+    ) -> None:  # fmt: skip
         self.writer = writer
         self.services = services
         self.workflows = workflows
+        self.take_up = take_up
         self.lifetimes: dict[int, Lifetime] = {}
         self.damage: asyncio.Future[StoreError] = asyncio.get_running_loop().create_future()
         self._reader = open_reader(writer.path)
@@ -266,7 +271,21 @@ class Worker:
         if now - self._last_look_ms < self.services.timing.look_ms:
             return set()
         self._last_look_ms = now
+        self._take_up_renewed()
         return self._dead_workers()
+
+    def _take_up_renewed(self) -> None:
+        """A workflow that was deleted and made anew has another id; its class is the one that is loaded here."""
+        names = orjson.dumps([definition.name for definition in self.workflows.values()]).decode()
+        known = "SELECT id, name FROM workflows WHERE name IN (SELECT value FROM json_each(?))"
+        try:
+            rows = self._reader.execute(known, (names,)).fetchall()
+        except sqlite3.Error:
+            return
+        for id_, name in rows:
+            if id_ not in self.workflows:
+                log.info("workflow.renewed name=%s", name)
+                self._spawn(self.take_up(name))
 
     def _peek(self, now: int) -> bool:
         """Whether there is work, by reading alone: an idle worker writes nothing. Notes when the next is due."""

@@ -24,6 +24,9 @@ CHECKPOINT_PAGES: Final = 32_000  # 128 MiB of log: the bound, should checkpoint
 FULL: Final = "PRAGMA synchronous = FULL"
 NORMAL: Final = "PRAGMA synchronous = NORMAL"
 CACHE_KIB: Final = 32 * 1024
+LOG_BYTES_KEPT: Final = 128 << 20
+"""Larger than that the log's file is made smaller once it begins anew. No bound while it grows: the log takes what was
+committed for as long as some reader holds an older view, and one commit may be large."""
 
 
 def open_connection(path: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> sqlite3.Connection:
@@ -38,6 +41,7 @@ def open_connection(path: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> sq
             connection.execute(FULL)
             connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
             connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+            connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES_KEPT}")
             bring_up_to_date(connection)
         except BaseException:
             connection.close()
