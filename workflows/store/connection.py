@@ -21,12 +21,13 @@ BUSY_TIMEOUT_MS: Final = 5_000
 STATEMENTS_CACHED: Final = 256
 PRIMARY_CODE: Final = 0xFF  # SQLite's extended codes keep the primary one in the low byte
 CHECKPOINT_PAGES: Final = 32_000  # 128 MiB of log: the bound, should checkpoints.py not keep up
+CHECKPOINT_PAGES: Final = 32_000  # 128 MiB of log: from there on a commit moves it itself, if checkpoints.py has not
 FULL: Final = "PRAGMA synchronous = FULL"
 NORMAL: Final = "PRAGMA synchronous = NORMAL"
 CACHE_KIB: Final = 32 * 1024
 LOG_BYTES_KEPT: Final = 128 << 20
-"""Larger than that the log's file is made smaller once it begins anew. No bound while it grows: the log takes what was
-committed for as long as some reader holds an older view, and one commit may be large."""
+"""A log's file that is larger is made smaller once the log begins anew. It can grow past CHECKPOINT_PAGES, as far as
+the disk goes: by one large commit, and by all that is committed while a reader holds an older view."""
 
 
 def open_connection(path: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> sqlite3.Connection:
