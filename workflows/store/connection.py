@@ -20,7 +20,6 @@ from workflows.store.schema import bring_up_to_date
 BUSY_TIMEOUT_MS: Final = 5_000
 STATEMENTS_CACHED: Final = 256
 PRIMARY_CODE: Final = 0xFF  # SQLite's extended codes keep the primary one in the low byte
-CHECKPOINT_PAGES: Final = 32_000  # 128 MiB of log: the bound, should checkpoints.py not keep up
 CHECKPOINT_PAGES: Final = 32_000  # 128 MiB of log: from there on a commit moves it itself, if checkpoints.py has not
 FULL: Final = "PRAGMA synchronous = FULL"
 NORMAL: Final = "PRAGMA synchronous = NORMAL"
