@@ -27,6 +27,8 @@ from workflows.errors import WorkflowInternalError
 Result = TypeVar("Result")
 FORKED_EXIT_CODE: Final = 70  # EX_SOFTWARE
 
+CROWDED_S: Final = 0.1
+
 log = logging.getLogger("workflows")
 
 
@@ -89,8 +91,8 @@ class CallbackThreads:
     async def run(self, function: Callable[[], Result]) -> Returned[Result]:
         """On cancellation the thread is given up: it goes on, and its result goes nowhere. Raises WorkflowInternalError
         where too many were."""
+        await self._pass_crowd()
         async with self._room:
-            self._refuse_crowd()
             loop = asyncio.get_running_loop()
             future: asyncio.Future[Returned[Result]] = loop.create_future()
             inbox = self._idle.pop() if self._idle else self._start()
@@ -136,7 +138,11 @@ class CallbackThreads:
                 self._note_given_up(is_given_up)
                 raise
 
-    def _refuse_crowd(self) -> None:
+    async def _pass_crowd(self) -> None:
+        """Waits a moment for one to return: refused at once, retries without delay would do nothing but write."""
+        if self._given_up_count < self._given_up_max:
+            return
+        await asyncio.sleep(CROWDED_S)
         if self._given_up_count >= self._given_up_max:
             raise WorkflowInternalError(
                 f"{self._given_up_count} callbacks of this worker go on after they were given up, limit "
