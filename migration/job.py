@@ -7,36 +7,84 @@ each piece knows from the store how far it had come.
 """
 
 import asyncio
+import errno
+import os
+import threading
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, TypeVar
 
-from migration.move import PHASES, Chunk, KeysChanged, Mover
+from migration.move import Chunk, KeysChanged, Mover
 from migration.pacing import Pacer, Stopped
-from migration.progress import State
+from migration.progress import PHASES, State
+from router.kv.errors import StoreFull
 from workflows import NonRetryableError, Workflow, WorkflowEvent, WorkflowStep
 from workflows.step_config import StepOptions
+
+Result = TypeVar("Result")
 
 WORKFLOW_NAME: Final = "onehop-migration"
 STEP: Final[StepOptions] = {
     "retries": {"limit": 3, "delay": "2 seconds", "backoff": "exponential"},
     "timeout": "30 days",
 }
-"""A piece takes as long as its pace wants; what can pass by itself (a disk that was full) gets a few more tries."""
+"""A piece takes as long as its pace wants; what can pass by itself gets a few more tries."""
 REVISITS_A_STEP: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
     """What the workflow drives. `collect` does a chunk wherever it likes, and tells how many filters it read;
-    `parallel` of them run at once. `sites` are those that a job that begins is for, None: all."""
+    `parallel` of them run at once. `sites` are those that a job that begins is for, None: all. `pieces` are those of
+    its own threads."""
 
     mover: Mover
     pacer: Pacer
     collect: Callable[[Chunk], Awaitable[int]]
     parallel: int
     sites: frozenset[int] | None
+    pieces: "Pieces" = field(default_factory=lambda: Pieces())
+
+
+class Pieces:
+    """Counts the pieces that run in threads: a thread whose step was given up goes on to its end all the same, and the
+    store must not be closed under it."""
+
+    def __init__(self) -> None:
+        self.lack_of_room = ""
+        self._running_count = 0
+        self._changed = threading.Condition()
+
+    def callback(self, work: Callable[..., Result], *arguments: object, **named: object) -> Callable[[], Result]:
+        """A step's callback whose refusals aren't tried again: they are the operator's to lift."""
+
+        def run() -> Result:
+            with self._changed:
+                self._running_count += 1
+            try:
+                return work(*arguments, **named)
+            except (Stopped, KeysChanged) as error:
+                raise NonRetryableError(str(error)) from error
+            except (OSError, StoreFull) as error:
+                self.note_lack_of_room(error)
+                raise
+            finally:
+                with self._changed:
+                    self._running_count -= 1
+                    self._changed.notify_all()
+
+        return run
+
+    def note_lack_of_room(self, error: OSError | StoreFull) -> None:
+        """For whoever runs the job: trying again finds no more room, and the workflow's own store has none either."""
+        if isinstance(error, StoreFull) or error.errno in (errno.ENOSPC, errno.EDQUOT):
+            self.lack_of_room = str(error) if isinstance(error, StoreFull) else os.strerror(error.errno or 0)
+
+    def wait(self, seconds: float) -> bool:
+        """Whether they have all ended by then."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._running_count == 0, seconds)
 
 
 class Migration(Workflow):
@@ -47,21 +95,21 @@ class Migration(Workflow):
     work: ClassVar[Work]
 
     async def run(self, event: WorkflowEvent, step: WorkflowStep) -> dict[str, Any]:
-        mover, pacer = self.work.mover, self.work.pacer
-        await step.do("begin", STEP, piece(mover.begin, event.instance_id, self.work.sites))
+        mover, pacer, piece = self.work.mover, self.work.pacer, self.work.pieces.callback
+        await step.do("begin", STEP, piece(begin, mover, event.instance_id, self.work.sites))
         try:
             await asyncio.to_thread(pacer.begin)
-            chunks = [Chunk(**each) for each in await step.do("plan", STEP, lambda: [asdict(c) for c in mover.plan()])]
+            chunks = [Chunk(**each) for each in await step.do("plan", STEP, piece(planned, mover))]
             await self._collect(step, chunks)
-            for part in range(await step.do("begin writing", STEP, mover.begin_writing)):
+            for part in range(await step.do("begin writing", STEP, piece(mover.begin_writing))):
                 await step.do(f"write {part}", STEP, piece(mover.write, part, pacer))
-            changed: list[int] = await step.do("changed sites", STEP, mover.changed_sites)
+            changed: list[int] = await step.do("changed sites", STEP, piece(mover.changed_sites))
             for at in range(0, len(changed), REVISITS_A_STEP):
                 await step.do(f"revisit {at}", STEP, piece(self._revisit, changed[at : at + REVISITS_A_STEP]))
-            return await step.do("end", STEP, lambda: asdict(mover.end(State.COMPLETE)))
+            return await step.do("end", STEP, piece(ended, mover, State.COMPLETE))
         except Exception as error:
             reason = str(error)
-            await step.do("give up", STEP, lambda: asdict(mover.end(State.FAILED, reason)))
+            await step.do("give up", STEP, piece(ended, mover, State.FAILED, reason))
             raise
 
     async def _collect(self, step: WorkflowStep, chunks: list[Chunk]) -> None:
@@ -85,7 +133,10 @@ class Migration(Workflow):
             filters_count = await self.work.collect(chunk)
         except KeysChanged as error:
             raise NonRetryableError(str(error)) from error
-        wait = piece(self.work.pacer.after_batch, rows_count=filters_count / PHASES, bytes_count=0)
+        except (OSError, StoreFull) as error:
+            self.work.pieces.note_lack_of_room(error)
+            raise
+        wait = self.work.pieces.callback(self.work.pacer.after_batch, rows_count=filters_count / PHASES, bytes_count=0)
         await asyncio.to_thread(wait)
         return filters_count
 
@@ -94,16 +145,16 @@ class Migration(Workflow):
             self.work.mover.revisit(site_no, self.work.pacer)
 
 
-def piece(work: Callable[..., object], *arguments: object, **named: object) -> Callable[[], None]:
-    """A step's callback whose refusals aren't tried again: they are the operator's to lift."""
+def begin(mover: Mover, job: str, sites: frozenset[int] | None) -> None:
+    mover.begin(job, sites)
 
-    def run() -> None:
-        try:
-            work(*arguments, **named)
-        except (Stopped, KeysChanged) as error:
-            raise NonRetryableError(str(error)) from error
 
-    return run
+def planned(mover: Mover) -> list[dict[str, Any]]:
+    return [asdict(chunk) for chunk in mover.plan()]
+
+
+def ended(mover: Mover, state: State, reason: str = "") -> dict[str, Any]:
+    return asdict(mover.end(state, reason))
 
 
 def migration_workflow(work: Work) -> type[Migration]:

@@ -17,7 +17,7 @@ from typing import Final
 from migration.collect import Collection, Collector
 from migration.failures import Failure, drop_failures, put_failures
 from migration.pacing import Pacer
-from migration.progress import Progress, State, put_progress, read_progress
+from migration.progress import PHASES, Progress, State, put_progress, read_progress
 from migration.runs import PARTITIONS, SUFFIX, RunBuilder, sorted_rows
 from migration.write import Changes, Written, name_refused, write_rows
 from router.hashed import live_ring
@@ -34,8 +34,6 @@ CHUNK_SITES_MAX: Final = 20_000
 SITES_KEY: Final = b"migration_sites"
 """In META: the numbers of the sites that the job is for; absent where it is for all."""
 PART_ROWS: Final = 50_000
-PHASES: Final = 2
-"""Each deployment is collected and written: either costs half of its share of the pace."""
 
 
 class KeysChanged(Exception):
@@ -84,7 +82,9 @@ class Mover:
     def end(self, state: State, reason: str = "") -> Progress:
         """The job's last word; its runs go."""
         progress = self._advance(
-            lambda _, progress: replace(progress, state=state, reason=reason, ended_s=self.now_s())
+            lambda _, progress: replace(
+                progress, state=state, reason=reason, ended_s=max(progress.started_s, self.now_s())
+            )
         )
         shutil.rmtree(self.folder, ignore_errors=True)
         return progress
@@ -94,7 +94,9 @@ class Mover:
     def plan(self) -> list[Chunk]:
         with self.store.read() as snapshot:
             wanted = read_wanted_sites(snapshot)
-            return plan_chunks([(no, size) for no, size in table_sizes(snapshot) if wanted is None or no in wanted])
+            sizes = [(no, size) for no, size in table_sizes(snapshot) if wanted is None or no in wanted]
+        self._advance(lambda _, progress: replace(progress, table_bytes=sum(size for _, size in sizes)))
+        return plan_chunks(sizes)
 
     def collect(self, chunk: Chunk) -> int:
         """How many filters it read; none if that was done before. Raises KeysChanged, OSError, StoreError."""
@@ -105,10 +107,10 @@ class Mover:
                 return 0
             keys = self._one_key(snapshot, progress.key_id)
             wanted = read_wanted_sites(snapshot)
-            site_nos = [no for no, _ in table_sizes(snapshot, chunk) if wanted is None or no in wanted]
-            collection = Collector(snapshot, keys, self.names).collect(site_nos, runs)
+            sizes = [(no, size) for no, size in table_sizes(snapshot, chunk) if wanted is None or no in wanted]
+            collection = Collector(snapshot, keys, self.names).collect([no for no, _ in sizes], runs)
         runs.write(self._run_of(chunk))
-        self._note_collected(chunk, collection)
+        self._note_collected(chunk, collection, table_bytes=sum(size for _, size in sizes))
         return collection.filters_count
 
     def write(self, part: int, pacer: Pacer) -> None:
@@ -176,11 +178,13 @@ class Mover:
 
     def _one_key(self, snapshot: Snapshot, key_id: str | None) -> KeyRing:
         keys = live_ring(snapshot, self.read_keys())
-        if keys.previous is not None or key_id not in (None, keys.current.id):
+        if keys.previous is not None:
             raise KeysChanged("a hash key is being replaced; finish that with 'onehop keys rotate', then migrate again")
+        if key_id not in (None, keys.current.id):
+            raise KeysChanged("the hash key was replaced after the job had begun")
         return keys
 
-    def _note_collected(self, chunk: Chunk, collection: Collection) -> None:
+    def _note_collected(self, chunk: Chunk, collection: Collection, *, table_bytes: int) -> None:
         def note(transaction: Transaction, progress: Progress) -> Progress:
             if chunk.number in progress.chunks_done:
                 return progress  # its run was lost and has been made again: it is counted
@@ -191,6 +195,7 @@ class Mover:
             return replace(
                 progress,
                 collected=progress.collected + collection.filters_count,
+                table_bytes_read=progress.table_bytes_read + table_bytes,
                 chunks_done=(*progress.chunks_done, chunk.number),
                 failures_listed=listed,
             )

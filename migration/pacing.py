@@ -3,7 +3,9 @@
 All of them are looked at anew each time, so that what an operator changes while a job runs holds from the next batch.
 """
 
+import re
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, time
@@ -17,6 +19,12 @@ from router.event_log import event_log
 LOOK_EVERY_S: Final = 1.0
 BASELINE_S: Final = 2.0
 POLL_S: Final = 0.2
+HOURS: Final = re.compile(r"((?:[01][0-9]|2[0-3]):[0-5][0-9]) ?- ?((?:[01][0-9]|2[0-3]):[0-5][0-9])")
+"""Local time without a zone: one that names a zone can't be compared with the clock on the wall."""
+WAIT_S_MIN: Final = 0.001
+"""A shorter wait is owed on: a sleep takes longer than that anyhow."""
+EVENTS_MAX: Final = 1_000
+ASKED_TO_END: Final = "it was asked to end"
 BATCH_ROWS_MAX: Final = 10_000
 BATCH_S: Final = 0.1
 """A batch that takes longer at the asked pace is cut smaller: the edges then notice a trickle and no waves."""
@@ -36,10 +44,10 @@ class Hours:
     @classmethod
     def parse(cls, text: str) -> Self:
         """ "22:00-06:00". Raises ValueError."""
-        begin, separator, end = text.partition("-")
-        if not separator:
-            raise ValueError(f"{text!r} isn't a window of hours such as 22:00-06:00")
-        parsed = cls(time.fromisoformat(begin.strip()), time.fromisoformat(end.strip()))
+        match = HOURS.fullmatch(text.strip())
+        if match is None:
+            raise ValueError(f"{text[:40]!r} isn't a window of hours such as 22:00-06:00")
+        parsed = cls(time.fromisoformat(match[1]), time.fromisoformat(match[2]))
         if parsed.begin == parsed.end:
             raise ValueError("a window of hours begins and ends at different times")
         return parsed
@@ -67,9 +75,15 @@ class Pacer:
     _throttle: Throttle | None = None
     _turn: threading.Lock = field(default_factory=threading.Lock)
     _looked_at_s: float = 0.0
+    charged_rows: float = 0.0
+    _asked: Control | None = None
+    _queued_rows: float = 0.0
+    _counting: threading.Lock = field(default_factory=threading.Lock)
+    _events: deque[str] = field(default_factory=lambda: deque(maxlen=EVENTS_MAX))
 
     def begin(self) -> None:
         """Watches for a moment what serving is like without the job. Raises Stopped."""
+        self._asked = self.control()
         self._throttle = Throttle(self.monotonic_s())
         if self.health is not None:
             self.health()
@@ -93,28 +107,65 @@ class Pacer:
 
     def after_batch(self, *, rows_count: float, bytes_count: float) -> None:
         """Returns when the next batch may begin; several at once wait for each other. Raises Stopped."""
+        with self._counting:
+            self._queued_rows += rows_count
+            self.charged_rows += rows_count
         with self._turn:
+            with self._counting:
+                self._queued_rows -= rows_count
             self._await_turn(rows_count, bytes_count)
 
+    @property
+    def pending_rows(self) -> float:
+        """Done, and waiting for the pace to allow them."""
+        return self._queued_rows + (self._throttle.owed_rows if self._throttle is not None else 0.0)
+
+    def take_events(self) -> list[str]:
+        """What has happened since they were taken last, in words."""
+        taken = []
+        while self._events:
+            taken.append(self._events.popleft())
+        return taken
+
     def _await_turn(self, rows_count: float, bytes_count: float) -> None:
+        """All that an operator may change is looked at anew at each poll: a wait can be long."""
         assert self._throttle is not None, "begun before its first batch"
-        control = self.control()
-        while control.is_paused or not self._is_in_hours():
-            self.waiting_for = control.pause_reason or "paused" if control.is_paused else "outside of its hours"
-            self._wait(POLL_S)
-            control = self.control()
-        self.waiting_for = ""
-        self._look()
-        wait_s = self._throttle.wait_s(
-            self.pace(control), rows_count=rows_count, bytes_count=bytes_count, now_s=self.monotonic_s()
-        )
-        while wait_s > 0:
-            part_s = min(wait_s, POLL_S)
-            self._wait(part_s)
-            wait_s -= part_s
+        while True:
+            control = self._ask()
+            wait_s = self._throttle.wait_s(
+                self.pace(control), rows_count=rows_count, bytes_count=bytes_count, now_s=self.monotonic_s()
+            )
+            rows_count, bytes_count = 0.0, 0.0  # they are owed now
+            held_up = self._held_up(control)
+            if held_up != self.waiting_for:
+                self._happened(f"waits: {held_up}" if held_up else "goes on")
+                self.waiting_for = held_up
+            if held_up:
+                self._wait(POLL_S)
+                continue
             self._look()
+            if wait_s <= WAIT_S_MIN:
+                break
+            self._wait(min(wait_s, POLL_S))
         if self.stop.is_set():
-            raise Stopped("it was asked to end")
+            raise Stopped(ASKED_TO_END)
+
+    def _ask(self) -> Control:
+        control, before = self.control(), self._asked
+        self._asked = control
+        pace = Pace(control.deployments_per_s, control.bytes_per_s)
+        if before is not None and pace != Pace(before.deployments_per_s, before.bytes_per_s):
+            self._happened(f"the pace was set to {pace}")
+        return control
+
+    def _held_up(self, control: Control) -> str:
+        if control.is_paused:
+            return control.pause_reason or "paused"
+        return "" if self.hours is None or self.hours.include(self.local_now().time()) else "outside of its hours"
+
+    def _happened(self, words: str) -> None:
+        self._events.append(words)
+        event_log().info("migration.changed", what=words)
 
     def _look(self) -> None:
         if self.health is None or self.guard is None:
@@ -131,19 +182,30 @@ class Pacer:
                 p99_ms=round(health.p99_s * 1e3, 2) if health.p99_s is not None else None,
                 errors=health.errors_count, requests=health.requests_count,
             )  # fmt: skip
+            self._events.append(pace_words(before, self.guard, health))
         if self.guard.stop_reason:
             raise Stopped(self.guard.stop_reason)
 
     def told(self) -> str:
-        """What the job waits for, and how visitors fare."""
+        """How visitors fare, and which share of the pace that leaves."""
         if self.guard is None:
-            return self.waiting_for or "off"
+            return "off"
         share = "" if self.guard.share >= 1.0 else f", at {self.guard.share:.0%} of the pace"
-        return self.waiting_for or f"{self.guard.verdict}{share}"
-
-    def _is_in_hours(self) -> bool:
-        return self.hours is None or self.hours.include(self.local_now().time())
+        return f"{self.guard.verdict}{share}"
 
     def _wait(self, seconds: float) -> None:
         if self.stop.wait(seconds):
-            raise Stopped("it was asked to end")
+            raise Stopped(ASKED_TO_END)
+
+
+def pace_words(before: GuardState, now: GuardState, health: Health) -> str:
+    """What the guard did to the pace, and why."""
+    p99, p99_before = (
+        f"{each * 1e3:.1f} ms" if each is not None else "none" for each in (health.p99_s, now.before.p99_s)
+    )
+    figures = f"p99 {p99} (before {p99_before}), {health.errors_share:.2%} errors"
+    if now.stop_reason:
+        return f"stopped by the guard: {now.stop_reason}"
+    if now.share < before.share:
+        return f"the guard slowed it to {now.share:.0%} of the pace: {now.verdict}, {figures}"
+    return f"the guard let it go on at {now.share:.0%} of the pace: {figures}"

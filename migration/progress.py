@@ -15,6 +15,8 @@ from router.kv.snapshot import Snapshot, Transaction
 
 PROGRESS_KEY: Final = b"migration"
 CONTROL_KEY: Final = b"migration_control"
+PHASES: Final = 2
+"""Each deployment is collected and written: either costs half of its share of the pace."""
 
 
 class State(StrEnum):
@@ -35,8 +37,8 @@ class State(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Progress:
     """`feed_seq` is where the feed stood when the job began: a site that the feed names since then has changed.
-    `key_id` is the hash key that the routes are made with; `guard` says in words how visitors fare. Times are Unix
-    seconds.
+    `key_id` is the hash key that the routes are made with; `guard` says in words how visitors fare. Of `table_bytes`
+    of tables so many are read. Times are Unix seconds.
     """
 
     job: str
@@ -47,6 +49,8 @@ class Progress:
     ended_s: float | None = None
     total: int = 0
     collected: int = 0
+    table_bytes: int = 0
+    table_bytes_read: int = 0
     migrated: int = 0
     failed: int = 0
     skipped: int = 0

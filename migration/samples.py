@@ -4,7 +4,7 @@ Bounded: where a file has grown long, a look is kept less and less often.
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -41,19 +41,34 @@ class SampleLog:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lines = sum(1 for _ in path.open("rb")) if path.exists() else 0
-        self._next_s = 0.0
+        self._last_s = self._next_s = 0.0
 
     def is_due(self, now_s: float) -> bool:
-        return now_s >= self._next_s
+        """Also where the clock was stepped back: or nothing would be kept until it is there again."""
+        return now_s >= self._next_s or now_s < self._last_s
 
     def add(self, sample: Sample) -> None:
         """An event is always kept, a plain look when it is due; neither past LINES_MAX."""
         if self._lines >= LINES_MAX or not (sample.event or self.is_due(sample.at_s)):
             return
+        self._last_s = sample.at_s
         self._next_s = sample.at_s + INTERVAL_S * 2 ** (self._lines // LINES_AT_ONE_INTERVAL)
         with self._path.open("ab") as file:
             file.write(orjson.dumps(dataclasses.asdict(sample)) + b"\n")
         self._lines += 1
+
+
+def steadied(samples: Iterable[Sample]) -> list[Sample]:
+    """The same with times that never go back: where the clock was stepped back, what follows follows at once."""
+    steady: list[Sample] = []
+    behind_s = 0.0
+    for sample in samples:
+        at_s = sample.at_s + behind_s
+        if steady and at_s < steady[-1].at_s:
+            behind_s += steady[-1].at_s - at_s
+            at_s = steady[-1].at_s
+        steady.append(dataclasses.replace(sample, at_s=at_s))
+    return steady
 
 
 def read_samples(path: Path) -> Iterator[Sample]:

@@ -14,6 +14,14 @@ class Pace:
     deployments: float | None = None
     bytes: float | None = None
 
+    def __str__(self) -> str:
+        bounds = [
+            f"{bound:,.0f} {unit} a second"
+            for bound, unit in ((self.deployments, "deployments"), (self.bytes, "bytes"))
+            if bound is not None
+        ]
+        return " and ".join(bounds) or "as fast as it goes"
+
     def scaled(self, factor: float) -> "Pace":
         return Pace(
             self.deployments * factor if self.deployments is not None else None,
@@ -29,13 +37,38 @@ class Throttle:
     """Says how long to wait before the next batch. Times are in seconds of one monotonic clock."""
 
     def __init__(self, now_s: float) -> None:
-        self._free_at_s = now_s
+        self._at_s = now_s
+        self._owed = Owed()
+
+    @property
+    def owed_rows(self) -> float:
+        """Done, and not yet allowed by the pace."""
+        return max(0.0, self._owed.rows)
 
     def wait_s(self, pace: Pace, *, rows_count: float, bytes_count: float, now_s: float) -> float:
-        """After a batch of that size: how long until the pace allows the next one."""
-        cost_s = max(
-            rows_count / pace.deployments if pace.deployments else 0.0,
-            bytes_count / pace.bytes if pace.bytes else 0.0,
+        """After a batch of that size (none, to ask again): how long until the pace, as it is now, allows the next one.
+        A clock that is stepped back pays off nothing."""
+        passed_s, self._at_s = max(0.0, now_s - self._at_s), now_s
+        self._owed = Owed(
+            left_of(self._owed.rows, pace.deployments, passed_s) + rows_count,
+            left_of(self._owed.bytes, pace.bytes, passed_s) + bytes_count,
         )
-        self._free_at_s = max(self._free_at_s, now_s - BURST_S) + cost_s
-        return max(0.0, self._free_at_s - now_s)
+        return max(
+            0.0,
+            self._owed.rows / pace.deployments if pace.deployments else 0.0,
+            self._owed.bytes / pace.bytes if pace.bytes else 0.0,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """What was done ahead of the pace; below zero: what may be done at once."""
+
+    rows: float = 0.0
+    bytes: float = 0.0
+
+
+def left_of(owed: float, per_s: float | None, passed_s: float) -> float:
+    if not per_s:
+        return 0.0
+    return max(owed - passed_s * per_s, -BURST_S * per_s)

@@ -25,6 +25,8 @@ from router.kv.snapshot import Snapshot, Transaction
 from router.site_names import SiteNames
 
 VERIFIED_PREFIX: Final = b"migration_verified:"
+DIFFERING_PREFIX: Final = b"migration_differing:"
+WHAT_CHARACTERS_MAX: Final = 300
 DIGEST_BYTES: Final = 16
 DIFFERENCES_LISTED_MAX: Final = 100
 
@@ -127,11 +129,28 @@ def digest_of(table: bytes) -> bytes:
 
 def note_verified(transaction: Transaction, verified: SiteVerified) -> None:
     """Remembers the outcome, whichever it is."""
-    key = VERIFIED_PREFIX + SITE_NO.pack(verified.site_no)
+    site_no = SITE_NO.pack(verified.site_no)
     if verified.is_sound:
-        transaction.put(Database.META, key, verified.digest)
+        transaction.put(Database.META, VERIFIED_PREFIX + site_no, verified.digest)
+        transaction.delete(Database.META, DIFFERING_PREFIX + site_no)
     else:
-        transaction.delete(Database.META, key)
+        transaction.delete(Database.META, VERIFIED_PREFIX + site_no)
+        transaction.put(Database.META, DIFFERING_PREFIX + site_no, verified.digest + summary_of(verified).encode())
+
+
+def summary_of(verified: SiteVerified) -> str:
+    first = verified.differences[0]
+    return f"{verified.differences_count} differ, such as {first.what[:WHAT_CHARACTERS_MAX]}: {first.kind}"
+
+
+def known_difference(snapshot: Snapshot, site_no: int) -> str | None:
+    """What the last comparison of the site found, with the very table that it has now; None if it was sound, or with
+    another table, or never made."""
+    table = snapshot.get(Database.LEGACY_TABLES, SITE_NO.pack(site_no))
+    known = snapshot.get(Database.META, DIFFERING_PREFIX + SITE_NO.pack(site_no))
+    if table is None or known is None or known[:DIGEST_BYTES] != digest_of(table):
+        return None
+    return known[DIGEST_BYTES:].decode()
 
 
 def has_verified(snapshot: Snapshot, site_no: int) -> bool:

@@ -43,6 +43,7 @@ AFTER_INTERRUPT: Final = {
     "demo": "stopped",
     "deploy": "run it again, what was uploaded isn't sent twice; 'onehop deployment list SITE' shows what is live",
     "keys": "run 'onehop keys rotate' again to finish a rotation; every host is served meanwhile",
+    "migrate": "what was done stays; 'onehop migrate run' goes on with a job that was cut short",
     "seed": "the sites made so far stay; 'onehop site list' shows them",
 }
 """By command: what an interruption leaves, and what to do."""

@@ -38,6 +38,10 @@ COMMANDS: Final = {
 """Every command with the line that `onehop --help` shows; `onehop.commands.<name>.app` is its typer app."""
 
 
+TYPER_INTERRUPTED: Final = 130
+"""What typer makes of a Ctrl-C."""
+
+
 class LazyCommands(TyperGroup):
     """The root: lists commands by the table above, imports the one that is run."""
 
@@ -86,6 +90,8 @@ def run(given: Sequence[str]) -> int:
         raise CommandFailed(error.format_message()) from None
     except typer.Abort:
         raise KeyboardInterrupt from None
+    if outcome == TYPER_INTERRUPTED:
+        raise KeyboardInterrupt
     return outcome if isinstance(outcome, int) else 0
 
 

@@ -88,6 +88,11 @@ class DataFolder:
         return self.root / "migration"
 
     @property
+    def pulse(self) -> Path:
+        """What the process of the job that runs says of itself."""
+        return self.migration / "pulse.json"
+
+    @property
     def samples(self) -> Path:
         return self.migration / "samples.jsonl"
 

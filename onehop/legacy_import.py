@@ -7,7 +7,7 @@ no record knows gets a record, so that it can be listed and deleted as any other
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +17,7 @@ import orjson
 from control_plane.activation import pipeline_of
 from control_plane.catalogue import deployments_newest_first, find_alias, put_deployment, put_site, read_deployment
 from control_plane.clock import Clock
-from control_plane.dual_write import put_pipeline_as, put_table, shown_in_table
+from control_plane.dual_write import put_pipeline_as, put_table, rebuild_table, shown_in_table
 from functions.bundle import BundleStore
 from onehop.errors import CommandFailed
 from onehop.opened_store import OpenedStore
@@ -31,6 +31,8 @@ from router.pipeline import Pipeline, PipelineUnreadable
 from router.records import Deployment, Site
 from router.resolve import find_site_no
 
+TABLE_SUFFIX: Final = ".table.json"
+PIPELINES_SUFFIX: Final = ".pipelines.json"
 PROBLEMS_MAX: Final = 1_000
 SHORT_ID: Final = re.compile(r"[0-9a-f]{8}")
 SCRIPT_HASH: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -42,6 +44,14 @@ class ImportRefused(CommandFailed):
 
 class FilterRefused(Exception):
     """One filter can't be taken in."""
+
+
+class NothingTakenIn(Exception):
+    """Ends the transaction of a file with problems, so that nothing of it stays."""
+
+    def __init__(self, site: Site, problems: "tuple[Problem, ...]") -> None:
+        super().__init__(site.name)
+        self.site, self.problems = site, problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,19 +81,56 @@ class TableFile:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """`added_count` hosts are new to the site's table, `kept_count` show what they showed; with problems, none is."""
+    """`added_count` hosts are new to the site's table, `kept_count` show what they showed; with problems, or `refused`
+    as a whole for that reason, none is. `is_made_anew`: the site's dual write was off, and its table made first."""
 
     path: Path
     site: str
     added_count: int
     kept_count: int
     problems: tuple[Problem, ...]
+    is_made_anew: bool = False
+    refused: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Files that are read together. `goes_on`: what of it is refused keeps no other group out."""
+
+    paths: tuple[Path, ...]
+    goes_on: bool = False
 
 
 # -- files -----------------------------------------------------------------------------------------------------------
 
 
-def read_files(paths: list[Path]) -> tuple[list[TableFile], dict[str, Pipeline]]:
+def grouped(paths: Iterable[Path]) -> list[Group]:
+    """Those that were named, and of a folder each SITE.table.json with the pipelines beside it: so that a folder of any
+    size is read a site at a time. Raises ImportRefused."""
+    groups: list[Group] = []
+    named: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            groups += groups_of_folder(path)
+        else:
+            named.append(path)
+    return [*groups, Group(tuple(named))] if named else groups
+
+
+def groups_of_folder(folder: Path) -> list[Group]:
+    """Raises ImportRefused."""
+    try:
+        names = {each.name for each in folder.iterdir()}
+    except OSError as error:
+        raise ImportRefused(f"{folder} can't be read: {error.strerror}") from None
+    sites = sorted(each.removesuffix(TABLE_SUFFIX) for each in names if each.endswith(TABLE_SUFFIX))
+    if not sites:
+        raise ImportRefused(f"{folder} holds no SITE{TABLE_SUFFIX}, as 'onehop migrate cleanup' keeps them")
+    wanted = [(f"{site}{TABLE_SUFFIX}", f"{site}{PIPELINES_SUFFIX}") for site in sites]
+    return [Group(tuple(folder / each for each in pair if each in names), goes_on=True) for pair in wanted]
+
+
+def read_files(paths: Iterable[Path]) -> tuple[list[TableFile], dict[str, Pipeline]]:
     """The tables, and the pipelines that files of those have. Raises ImportRefused."""
     tables: list[TableFile] = []
     pipelines: dict[str, Pipeline] = {}
@@ -166,22 +213,56 @@ def read_pipelines(path: Path, members: Mapping[str, Any]) -> Iterator[tuple[str
 # -- into the store --------------------------------------------------------------------------------------------------
 
 
-def import_table(it: OpenedStore, file: TableFile, pipelines: Mapping[str, Pipeline], clock: Clock) -> Imported:
-    """In one transaction, all of a file or nothing. Raises ImportRefused."""
-    with it.store.write() as transaction:
-        site = site_of(it, transaction, file)
-        if file.problems:
-            return Imported(file.path, site.name, 0, 0, file.problems)
-        intake = Intake(it, transaction, site, pipelines, clock)
-        problems = []
-        for each in file.filters:
-            try:
-                intake.take(each)
-            except FilterRefused as error:
-                problems.append(Problem(each.number, each.pattern.host, str(error)))
-        if not problems:
+def import_group(it: OpenedStore, group: Group, clock: Clock, *, turns_on: bool) -> list[Imported]:
+    """A transaction a table. Raises ImportRefused, unless the group is one of many."""
+    try:
+        tables, pipelines = read_files(group.paths)
+        return [import_table(it, each, pipelines, clock, turns_on=turns_on) for each in tables]
+    except ImportRefused as error:
+        if not group.goes_on:
+            raise
+        return [Imported(group.paths[0], "", 0, 0, (), refused=str(error))]
+
+
+def import_table(
+    it: OpenedStore, file: TableFile, pipelines: Mapping[str, Pipeline], clock: Clock, *, turns_on: bool = False
+) -> Imported:
+    """In one transaction, all of a file or nothing; `turns_on` the dual write of a site whose own is off, which makes
+    its table anew from its records first. Raises ImportRefused."""
+    try:
+        with it.store.write() as transaction:
+            site = site_of(it, transaction, file)
+            if file.problems:
+                raise NothingTakenIn(site, file.problems)
+            is_made_anew = not site.dual_write
+            if is_made_anew:
+                site = with_dual_write(it, transaction, site, turns_on=turns_on)
+            intake = Intake(it, transaction, site, pipelines, clock)
+            problems = []
+            for each in file.filters:
+                try:
+                    intake.take(each)
+                except FilterRefused as error:
+                    problems.append(Problem(each.number, each.pattern.host, str(error)))
+            if problems:
+                raise NothingTakenIn(site, tuple(problems))
             intake.write()
-        return Imported(file.path, site.name, len(intake.hashes), intake.kept_count, tuple(problems))
+    except NothingTakenIn as refused:
+        return Imported(file.path, refused.site.name, 0, 0, refused.problems)
+    return Imported(file.path, site.name, len(intake.hashes), intake.kept_count, (), is_made_anew=is_made_anew)
+
+
+def with_dual_write(it: OpenedStore, transaction: Transaction, site: Site, *, turns_on: bool) -> Site:
+    """Raises ImportRefused."""
+    if not turns_on:
+        raise ImportRefused(
+            f"{site.name}'s dual write is off, so its table isn't kept up to date; give --dual-write-on, which turns "
+            "it on and makes the table anew"
+        )
+    site = replace(site, dual_write=True)
+    put_site(transaction, site)
+    rebuild_table(transaction, it.keys, it.names, site)
+    return site
 
 
 def site_of(it: OpenedStore, transaction: Transaction, file: TableFile) -> Site:
@@ -197,14 +278,8 @@ def site_of(it: OpenedStore, transaction: Transaction, file: TableFile) -> Site:
     for host in hosts:
         site_no = find_site_no(transaction, it.names, host)
         site = read_site_record(transaction, site_no) if site_no is not None else None
-        if site is None:
-            continue
-        if not site.dual_write:
-            raise ImportRefused(
-                f"{site.name}'s dual write is off, so its table isn't kept up to date; turn it on first: "
-                f"onehop legacy dual-write {site.name} on"
-            )
-        return site
+        if site is not None:
+            return site
     raise ImportRefused(f"{file.path}: {hosts[0].name} is no site's host here; make its site first: onehop site create")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from migration.cleanup import CleanupRefused, Dropped, drop_table_of, refusal
 from migration.move import table_sizes
-from migration.verify import Difference, SiteVerified, Verifier, note_verified
+from migration.verify import Difference, SiteVerified, Verifier, known_difference, note_verified
 from onehop.errors import CommandFailed
 from onehop.legacy_export import render_pipelines
 from onehop.opened_store import OpenedStore
@@ -86,6 +86,9 @@ def cleanup_candidates(it: OpenedStore) -> tuple[list[int], dict[int, str]]:
     with it.store.read() as snapshot:
         policy = read_policy(snapshot)
         reasons = {number: refusal(snapshot, policy, number) for number, _ in table_sizes(snapshot)}
+        for number in [number for number, reason in reasons.items() if reason is not None]:
+            if (found := known_difference(snapshot, number)) is not None:
+                reasons[number] = f"it doesn't verify: {found}; 'onehop migrate verify' names all of them"
     free = [number for number, reason in reasons.items() if reason is None]
     return free, {number: reason for number, reason in reasons.items() if reason is not None}
 

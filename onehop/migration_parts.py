@@ -1,13 +1,14 @@
 """The composition root of a migration: the store, the hash keys, the workflow engine, the collecting processes.
 
-One job at a time works on a data folder. It holds `DATA/migration/lock`, which names it; who finds that held is told
-which job it is. A job whose process ended, however, is gone on with by the next run: its id is in the store.
+One job at a time works on a data folder (route_lock.py). A job whose process has ended, however, is gone on with by the
+next run: its id is in the store.
 """
 
 import asyncio
-import fcntl
+import dataclasses
 import multiprocessing
 import os
+import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -15,22 +16,25 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from migration.guard import Health
-from migration.job import Migration, Work, migration_workflow
+from migration.job import Pieces, Work, migration_workflow
 from migration.move import Chunk, Mover
 from migration.pacing import Hours, Pacer
-from migration.progress import Control, Progress, read_control, read_progress
+from migration.progress import Control, Progress, put_control, read_control, read_progress
 from onehop.data_folder import DataFolder
 from onehop.errors import CommandFailed
 from onehop.opened_store import OpenedStore, opened
 from onehop.processes import die_with_parent
+from onehop.steady_clock import SteadyClock
+from router.hashed import live_ring
 from router.key_files import read_key_ring
 from router.metrics.reading import Reading, read_metrics
 from workflows import Timing, open_engine
 from workflows.engine import Engine
 
+ENDING_S: Final = 10.0
 LEASE_MS: Final = 3_000
 """One process works at a time, so its successor needn't wait long to know that it is gone."""
 NICENESS: Final = 10
@@ -39,44 +43,55 @@ NICENESS: Final = 10
 Collect = Callable[[Chunk], "asyncio.Future[int]"]
 
 
-class JobUnderWay(CommandFailed):
-    """Another process migrates this data folder."""
+class RotationHalfDone(CommandFailed):
+    """Routes are being moved to a new hash key: a job would write some of them under the old one."""
 
 
 @dataclass(frozen=True, slots=True)
 class MigrationOptions:
-    """`sites` are numbers, None for all; `parallel` is how many processes collect."""
+    """`sites` are numbers, None for all; `parallel` is how many processes collect. `rate` and `bytes_rate` are a
+    second, None for no bound, or for the bound that there was where the job `keeps_pace`."""
 
     sites: frozenset[int] | None = None
     hours: Hours | None = None
     parallel: int = 1
     is_guarded: bool = True
-
-
-@contextmanager
-def only_job(folder: DataFolder, job: str) -> Iterator[None]:
-    """Raises JobUnderWay. The kernel lets go of the lock when the process ends."""
-    folder.migration.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(folder.migration / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            holder = os.pread(descriptor, 200, 0).decode("ascii", "replace").strip()
-            raise JobUnderWay(
-                f"job {holder or 'unknown'} is under way; 'onehop migrate status' shows how far it is"
-            ) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{job}\n".encode("ascii"), 0)
-        yield
-    finally:
-        os.close(descriptor)
+    rate: float | None = None
+    bytes_rate: float | None = None
+    keeps_pace: bool = False
 
 
 def unfinished_job(it: OpenedStore) -> Progress | None:
     with it.store.read() as snapshot:
         progress = read_progress(snapshot)
     return progress if progress is not None and not progress.state.is_end else None
+
+
+def is_rotating(it: OpenedStore) -> bool:
+    """Whether a key rotation has begun and not ended, by the live keys as they are now."""
+    with it.store.read() as snapshot:
+        return live_ring(snapshot, read_key_ring(it.folder.route_keys)).previous is not None
+
+
+def need_one_key(it: OpenedStore) -> None:
+    """Raises RotationHalfDone."""
+    if is_rotating(it):
+        raise RotationHalfDone("a hash key is being replaced; finish that with 'onehop keys rotate', then migrate")
+
+
+def set_control(it: OpenedStore, **members: Any) -> Control:
+    with it.store.write() as transaction:
+        control = dataclasses.replace(read_control(transaction), **members)
+        put_control(transaction, control)
+    return control
+
+
+def begin_control(it: OpenedStore, options: MigrationOptions, *, is_resumed: bool) -> None:
+    """What the operator wants of a job that begins, or goes on: a job cut short keeps the pace that was set for it."""
+    pace = {"deployments_per_s": options.rate, "bytes_per_s": options.bytes_rate}
+    if is_resumed or options.keeps_pace:
+        pace = {name: value for name, value in pace.items() if value is not None}
+    set_control(it, is_paused=False, pause_reason="", **pace)
 
 
 @dataclass(slots=True)
@@ -99,7 +114,7 @@ def mover_of(it: OpenedStore) -> Mover:
         read_keys=lambda: read_key_ring(it.folder.route_keys),
         names=it.names,
         folder=it.folder.migration / "runs",
-        now_s=time.time,
+        now_s=SteadyClock().now_s,
     )
 
 
@@ -128,14 +143,24 @@ def rotation_pacer(it: OpenedStore, *, rate: float | None, is_guarded: bool) -> 
 
 
 @asynccontextmanager
-async def opened_job(it: OpenedStore, options: MigrationOptions) -> AsyncIterator[Engine]:
-    """The engine that runs migrations of this folder, until the block ends."""
-    mover, pacer = mover_of(it), pacer_of(it, options)
-    with collecting_processes(it.folder, options) as collect:
-        work = Work(mover=mover, pacer=pacer, collect=collect, parallel=options.parallel, sites=options.sites)
-        timing = Timing(lease_ms=LEASE_MS, heartbeat_ms=LEASE_MS // 3)
-        async with open_engine(it.folder.workflow_store, [migration_workflow(work)], timing=timing) as engine:
-            yield engine
+async def opened_job(it: OpenedStore, options: MigrationOptions, pacer: Pacer, pieces: Pieces) -> AsyncIterator[Engine]:
+    """The engine that runs migrations of this folder, until the block ends; then no piece of work runs any more.
+
+    Interrupted, pieces that run are neither waited for nor failed: the engine lets go of them first, so that the next
+    run takes them up again, and then they are asked to end.
+    """
+    mover = mover_of(it)
+    try:
+        with collecting_processes(it.folder, options) as collect:
+            work = Work(mover, pacer, collect, options.parallel, options.sites, pieces)
+            timing = Timing(lease_ms=LEASE_MS, heartbeat_ms=LEASE_MS // 3, drain_ms=0)
+            try:
+                async with open_engine(it.folder.workflow_store, [migration_workflow(work)], timing=timing) as engine:
+                    yield engine
+            finally:
+                pacer.stop.set()
+    finally:
+        pieces.wait(ENDING_S)
 
 
 @contextmanager
@@ -144,7 +169,7 @@ def collecting_processes(folder: DataFolder, options: MigrationOptions) -> Itera
     doesn't survive a fork."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
-        options.parallel, mp_context=context, initializer=die_with_parent, initargs=(os.getpid(),)
+        options.parallel, mp_context=context, initializer=begin_collecting, initargs=(os.getpid(),)
     ) as pool:
 
         def collect(chunk: Chunk) -> "asyncio.Future[int]":
@@ -153,9 +178,12 @@ def collecting_processes(folder: DataFolder, options: MigrationOptions) -> Itera
         yield collect
 
 
+def begin_collecting(parent: int) -> None:
+    """Ctrl-C is the parent's to see, who ends its children."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    die_with_parent(parent)
+
+
 def collect_chunk(folder: DataFolder, chunk: Chunk) -> int:
     with opened(folder) as it:
         return mover_of(it).collect(chunk)
-
-
-__all__ = ["JobUnderWay", "Migration", "MigrationOptions", "only_job", "opened_job", "unfinished_job"]

@@ -41,9 +41,9 @@ def find_folder(data: Path | None) -> DataFolder:
 
 
 @contextmanager
-def opened(folder: DataFolder) -> Iterator[OpenedStore]:
+def opened(folder: DataFolder, *, only_reads: bool = False) -> Iterator[OpenedStore]:
     """Raises StoreError, KeysRefused."""
-    with open_store(folder.kv) as store:
+    with open_store(folder.kv, only_reads=only_reads) as store:
         keys = prove_key_ring(store, read_key_ring(folder.route_keys), folder.route_keys)
         with store.read() as snapshot:
             domain = snapshot.get(Database.META, PAGES_DOMAIN_KEY)

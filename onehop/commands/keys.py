@@ -9,18 +9,24 @@ import typer
 
 from control_plane.key_proofs import TOKEN_PEPPER, VARIABLES_KEY, give_up_key
 from migration.pacing import Pacer
-from onehop.commands.options import AsJson, Data
+from onehop.commands.options import AsJson, Data, at_least
 from onehop.config import load_config
+from onehop.errors import CommandFailed
 from onehop.log_setup import configure_logs
-from onehop.migration_parts import rotation_pacer
-from onehop.opened_store import find_folder, opened
+from onehop.migration_parts import is_rotating, rotation_pacer, unfinished_job
+from onehop.opened_store import OpenedStore, find_folder, opened
 from onehop.output import Watcher, show_json, show_line, show_table, watched
+from onehop.route_lock import ROTATION, moving_routes, refuse_if_busy
 from router.key_files import make_key
 from router.rotation import Progress, rotate_keys
 
 app = typer.Typer(
     add_completion=False, help="The keys that hostnames are hashed with: list, rotate; lost secrets: renew."
 )
+
+
+class JobUnfinished(CommandFailed):
+    """A migration that was cut short has routes yet to write."""
 
 
 @app.command("list")
@@ -41,14 +47,20 @@ def rotate(
     drop_orphans: Annotated[
         int, typer.Option(min=0, help="How many routes that belong to no record may be lost with the old key.")
     ] = 0,
-    rate: Annotated[float | None, typer.Option("--rate", min=1, help="Hosts a second at the most.")] = None,
+    rate: Annotated[
+        float | None, typer.Option("--rate", click_type=at_least(1), help="Hosts a second at the most.")
+    ] = None,
     guard: Annotated[bool, typer.Option(help="Slow down when visitors fare worse, stop past a limit.")] = True,
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
     """Replace the key, while every host is served. Cut short, run it again: it goes on where it stopped."""
     configure_logs(load_config({}, os.environ).log_format)
-    with opened(find_folder(data)) as it, watched() as watcher:
+    folder = find_folder(data)
+    refuse_if_busy(folder)
+    with opened(folder) as it, moving_routes(it.folder) as tell_name, watched() as watcher:
+        tell_name(ROTATION)
+        need_no_job(it)
         pacer = rotation_pacer(it, rate=rate, is_guarded=guard)
         pacer.begin()
         shown = Pace(watcher, pacer)
@@ -65,6 +77,16 @@ def rotate(
     else:
         done = "finished the rotation that was under way" if rotated.is_resumed else "rotated"
         show_line(f"{done}: {rotated.moved_count} routes now lie under key {rotated.key_id}")
+
+
+def need_no_job(it: OpenedStore) -> None:
+    """Raises JobUnfinished. Where a rotation is half done already, it is the job that waits."""
+    unfinished = unfinished_job(it)
+    if unfinished is not None and not is_rotating(it):
+        raise JobUnfinished(
+            f"job {unfinished.job} was cut short, and its routes are hashed with the key that would go; finish it with "
+            "'onehop migrate run', then rotate"
+        )
 
 
 class Renewable(StrEnum):

@@ -13,9 +13,9 @@ from control_plane.dual_write import rebuild_table
 from onehop.commands.options import AsJson, Data, SiteName
 from onehop.errors import CommandFailed
 from onehop.legacy_export import render_named
-from onehop.legacy_import import Imported, import_table, read_files
+from onehop.legacy_import import Imported, grouped, import_group
 from onehop.opened_store import find_folder, opened
-from onehop.output import printable, show_fields, show_json, show_line, show_table
+from onehop.output import printable, show_fields, show_json, show_line, show_table, warn, watched
 from onehop.policy_edit import site_number
 from router.kv.schema import SITE_NO, Database
 from router.kv.store import Snapshot
@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 
 FILTERS_SHOWN: int = 20
+REFUSED_SHOWN: int = 20
 
 
 class TableMissing(CommandFailed):
@@ -97,28 +98,50 @@ def export_table(
 
 @app.command("import")
 def import_tables(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Tables, and files of pipelines with them.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE|DIR…", help="Tables, and files of pipelines with them; or folders of both."),
+    ],
+    dual_write_on: Annotated[
+        bool, typer.Option("--dual-write-on", help="Turn the dual write of their sites on, where it is off.")
+    ] = False,
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
     """Take in tables made elsewhere. A file with any problem is left out whole, and each problem named."""
-    tables, pipelines = read_files(files)
-    with opened(find_folder(data)) as it:
-        imports = [import_table(it, each, pipelines, Clock()) for each in tables]
+    imports: list[Imported] = []
+    with opened(find_folder(data)) as it, watched() as watcher:
+        groups = grouped(files)
+        watcher.begin("taking tables in", len(groups))
+        for group in groups:
+            imports += import_group(it, group, Clock(), turns_on=dual_write_on)
+            watcher.advance()
     if as_json:
         show_json([document_of(each) for each in imports])
-    for each in imports if not as_json else ():
-        for problem in each.problems:
-            sys.stderr.write(
-                f"{each.path}: filter {problem.number}: {printable(problem.reason)}; {printable(problem.what)}\n"
-            )
-        show_line(
-            f"{each.path}: nothing taken in, {len(each.problems)} problems"
-            if each.problems
-            else f"{each.path}: {each.added_count} hosts added to {each.site}, {each.kept_count} kept as they were"
-        )
-    if any(each.problems for each in imports):
+    else:
+        refused = [each for each in imports if each.refused]
+        for each in refused[:REFUSED_SHOWN]:
+            warn(each.refused)
+        if len(refused) > REFUSED_SHOWN:
+            warn(f"and {len(refused) - REFUSED_SHOWN} more were refused")
+        for each in imports:
+            tell_import(each)
+    if any(each.problems or each.refused for each in imports):
         raise typer.Exit(1)
+
+
+def tell_import(each: Imported) -> None:
+    for problem in each.problems:
+        sys.stderr.write(
+            f"{each.path}: filter {problem.number}: {printable(problem.reason)}; {printable(problem.what)}\n"
+        )
+    if each.problems:
+        show_line(f"{each.path}: nothing taken in, {len(each.problems)} problems")
+    elif not each.refused:
+        made_anew = f"dual write on, {each.site}'s table made anew from its records: " if each.is_made_anew else ""
+        added = f"{each.added_count} hosts added to {each.site}" if each.added_count else "nothing to add"
+        kept = f"{each.kept_count} hosts show what they showed" if each.kept_count else "none was there"
+        show_line(f"{each.path}: {made_anew}{added}, {kept}")
 
 
 @app.command("dual-write")
@@ -173,6 +196,8 @@ def document_of(each: Imported) -> dict[str, object]:
         "site": each.site,
         "added": each.added_count,
         "kept": each.kept_count,
+        "made_anew": each.is_made_anew,
+        "refused": each.refused or None,
         "problems": [
             {"filter": problem.number, "what": problem.what, "reason": problem.reason} for problem in each.problems
         ],

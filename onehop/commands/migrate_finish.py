@@ -97,6 +97,6 @@ def tell(report: CleanupReport, names: dict[int, str], kept_in: Path, *, as_json
         return
     show_line(f"dropped the tables of {len(report.dropped)} sites, {freed} bytes; they are kept in {kept_in}")
     if report.dropped:
-        show_line("'onehop legacy import' takes them in again")
+        show_line(f"'onehop legacy import {kept_in} --dual-write-on' takes them in again")
     for each in refused:
         show_line(f"{each['site'] or 'a site without a name'} keeps its table: {each['reason']}")

@@ -9,9 +9,10 @@ import typer
 
 from migration.failures import read_failures
 from migration.progress import read_progress
-from migration.report import render_report
+from migration.report import Story, render_report
+from migration.report_svg import render_picture
 from migration.samples import SampleLog, read_samples
-from onehop.commands.options import AsJson, Data
+from onehop.commands.options import SOME_PERCENT, AsJson, Data
 from onehop.commands.policy import who
 from onehop.config import load_config
 from onehop.errors import CommandFailed
@@ -19,8 +20,10 @@ from onehop.log_setup import configure_logs
 from onehop.migration_rollout import ROLLOUT, Rollout, RolloutOptions
 from onehop.opened_store import find_folder, opened
 from onehop.output import show_json, show_line, watched
+from onehop.site_lookup import site_names_of
 
 DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(s|m|h|)")
+HOLD_S_MAX: Final = 7 * 86_400.0
 UNIT_S: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -29,8 +32,8 @@ class NoReport(CommandFailed):
 
 
 def rollout(
-    to: Annotated[float, typer.Option(min=0.01, max=100, help="Percent of sites, at the end.")] = 100.0,
-    step: Annotated[float, typer.Option(min=0.01, max=100, help="Percent of sites, more at each step.")] = 10.0,
+    to: Annotated[float, typer.Option(click_type=SOME_PERCENT, help="Percent of sites, at the end.")] = 100.0,
+    step: Annotated[float, typer.Option(click_type=SOME_PERCENT, help="Percent of sites, more at each step.")] = 10.0,
     hold: Annotated[str, typer.Option(help="How long each step is looked at: 60s, 5m, 1h.")] = "60s",
     verify: Annotated[bool, typer.Option(help="Compare the sites of a step by both schemes before it.")] = True,
     data: Data = None,
@@ -51,24 +54,30 @@ def rollout(
 
 
 def report(
-    out: Annotated[Path, typer.Option("--out", help="Where to write it.")] = Path("migration.html"),
+    out: Annotated[Path, typer.Option("--out", help="A page, or a picture where it ends in .svg.")] = Path(
+        "migration.html"
+    ),
     data: Data = None,
 ) -> None:
-    """Write the last migration down as a page: rate and p99 over time, failures by reason, the rollout."""
-    with opened(find_folder(data)) as it:
+    """Write the last migration down: rate and p99 over time, failures by reason, the rollout."""
+    with opened(find_folder(data), only_reads=True) as it:
         with it.store.read() as snapshot:
             progress, failures = read_progress(snapshot), list(read_failures(snapshot))
+            names = site_names_of(snapshot, {each.site_no for each in failures})
         if progress is None:
             raise NoReport("no migration yet; 'onehop migrate run' begins one")
         samples = list(read_samples(it.folder.samples))
     own = [sample for sample in samples if sample.job == progress.job]
     rolled_out = [sample for sample in samples if sample.job == ROLLOUT and sample.at_s >= progress.started_s]
-    out.write_text(render_report(progress, own, rolled_out, failures), "utf-8")
+    story = Story(progress, own, rolled_out, failures, names)
+    render = render_picture if out.suffix.lower() == ".svg" else render_report
+    out.write_text(render(story), "utf-8")
     show_line(f"written to {out}")
 
 
 def parsed_duration_s(text: str) -> float:
     match = DURATION.fullmatch(text.strip())
-    if match is None or float(match[1]) <= 0:
-        raise typer.BadParameter(f"--hold {text!r} isn't a time such as 60s, 5m or 1h")
-    return float(match[1]) * UNIT_S[match[2]]
+    seconds = float(match[1]) * UNIT_S[match[2]] if match is not None else 0.0
+    if not 0 < seconds <= HOLD_S_MAX:
+        raise typer.BadParameter(f"--hold {text[:20]!r} isn't a time such as 60s, 5m or 1h, of at most 7 days")
+    return seconds

@@ -5,12 +5,13 @@ from typing import Annotated
 import orjson
 import typer
 
-from onehop.commands.options import AsJson, Data
+from onehop.commands.options import AsJson, Data, FiniteRange
 from onehop.opened_store import find_folder
 from onehop.output import show_line
 
 DRAIN_S = 30.0
 MAX_RUNNING = 100
+DRAIN = FiniteRange(min=0, max=86_400)
 
 
 def run_worker(
@@ -18,7 +19,9 @@ def run_worker(
         list[str], typer.Option("--module", metavar="MODULE", help="A Python module, or a .py file; may come again.")
     ],
     max_running: Annotated[int, typer.Option(help="Instances of a workflow that run at once.", min=1)] = MAX_RUNNING,
-    drain_s: Annotated[float, typer.Option(help="Seconds for steps to finish when stopped.", min=0)] = DRAIN_S,
+    drain_s: Annotated[
+        float, typer.Option(click_type=DRAIN, help="Seconds for steps to finish when stopped.")
+    ] = DRAIN_S,
     local_port: Annotated[
         int | None,
         typer.Option(

@@ -78,8 +78,9 @@ class Environment:
         self._env.close()
 
 
-def open_environment(path: Path, *, create: bool) -> Environment:
-    """Raises StoreMissing, SchemaUnknown, StoreRefused, StoreDamaged, StoreFull."""
+def open_environment(path: Path, *, create: bool, only_reads: bool = False) -> Environment:
+    """`only_reads` never asks for the writer's lock, not even to open: so it reads while a writer is stopped in the
+    middle. Raises StoreMissing, SchemaUnknown, StoreRefused, StoreDamaged, StoreFull."""
     is_new = not (path / "data.mdb").exists()
     if is_new and not create:
         raise StoreMissing(f"there is no store in {path}; 'onehop serve' makes one, or name another with --data")
@@ -88,7 +89,7 @@ def open_environment(path: Path, *, create: bool) -> Environment:
     elif (path / "data.mdb").stat().st_size < META_PAGES_BYTES:
         # LMDB would take it for a new one and serve nothing, without a word.
         raise StoreDamaged(f"{path / 'data.mdb'} is cut to nothing; {DAMAGED_CURE}")
-    env = map_environment(path, create=create)
+    env = map_environment(path, create=create, only_reads=only_reads)
     try:
         env.reader_check()
         mend_end_of_file(path, env)
@@ -103,7 +104,7 @@ def open_environment(path: Path, *, create: bool) -> Environment:
     return Environment(path, env, databases)
 
 
-def map_environment(path: Path, *, create: bool) -> Any:
+def map_environment(path: Path, *, create: bool, only_reads: bool) -> Any:
     map_bytes = largest_map_bytes()
     while True:
         try:
@@ -115,6 +116,7 @@ def map_environment(path: Path, *, create: bool) -> Any:
                 max_spare_txns=SPARE_READS,
                 mode=FILE_MODE,
                 create=create,
+                readonly=only_reads,
                 readahead=False,
             )
         except lmdb.MemoryError:

@@ -71,9 +71,11 @@ class Store:
 
 
 @contextmanager
-def open_store(path: Path, *, create: bool = False) -> Iterator[Store]:
-    """Raises StoreMissing, SchemaUnknown, StoreRefused, StoreDamaged, StoreFull."""
-    store = Store(open_environment(path, create=create))
+def open_store(path: Path, *, create: bool = False, only_reads: bool = False) -> Iterator[Store]:
+    """`only_reads`: never waits for a writer, not even to open.
+
+    Raises StoreMissing, SchemaUnknown, StoreRefused, StoreDamaged, StoreFull."""
+    store = Store(open_environment(path, create=create, only_reads=only_reads))
     try:
         yield store
     finally:

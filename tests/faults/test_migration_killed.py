@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from migration.progress import read_progress
@@ -34,6 +35,7 @@ def done_so_far(data: Path) -> int:
 
 
 def kill_a_worker(server: LiveServer) -> None:
+    """An edge, at whatever it is just doing beside the job."""
     children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
     os.kill(int(children[-1]), signal.SIGKILL)
 
@@ -48,7 +50,14 @@ def test_killed_at_fifty_moments_it_ends_with_every_host_counted_once(serve: Ser
         job = start_job(data)
         ended = threading.Event()
         try:
-            job.wait(timeout=dice.uniform(*LIFE_S))
+            life_s = dice.uniform(*LIFE_S)
+            if killed % 10 == 5:
+                before_s = dice.uniform(0, life_s)
+                with suppress(subprocess.TimeoutExpired):
+                    job.wait(timeout=before_s)
+                kill_a_worker(server)
+                life_s -= before_s
+            job.wait(timeout=life_s)
             ended.set()
         except subprocess.TimeoutExpired:
             os.killpg(job.pid, signal.SIGKILL)
@@ -56,8 +65,8 @@ def test_killed_at_fifty_moments_it_ends_with_every_host_counted_once(serve: Ser
         if ended.is_set():
             break
         killed += 1
-        if killed % 10 == 0:
-            kill_a_worker(server)
+        if killed % 10 == 6:
+            assert server.get(f"seed-{dice.randint(1, SITES)}.pages.localhost").status == 200, "an edge died for good"
         after = done_so_far(data)
         assert after >= before, "what was committed is gone"
         before = after

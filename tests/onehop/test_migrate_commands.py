@@ -1,6 +1,7 @@
 """`onehop migrate …` on a server that serves: what each command says, refuses and takes back."""
 
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -13,7 +14,7 @@ import pytest
 from migration.progress import read_progress
 from onehop.data_folder import DataFolder
 from onehop.opened_store import OpenedStore, opened
-from router.hashed import put_route
+from router.hashed import delete_route, put_route
 from router.hostname import Hostname
 from router.kv.schema import SITE_NO, Database
 from router.pipeline import Pipeline
@@ -94,10 +95,14 @@ def test_what_was_dropped_is_kept_and_comes_back(server: LiveServer, tmp_path: P
     server.cli("policy", "set", "--scheme", "hashed", "--reason", "done")
     told(server, "cleanup", "--yes", "--keep", str(tmp_path / "kept"))
     assert (tmp_path / "kept" / "seed-1.table.json").read_bytes() == table
-    server.cli("legacy", "dual-write", "seed-1", "on")
-    files = [str(tmp_path / "kept" / f"seed-1.{kind}.json") for kind in ("table", "pipelines")]
-    server.cli("legacy", "import", *files)
-    assert told(server, "verify", "--sites", "seed-1")["differences_count"] == 0
+    assert "--dual-write-on" in server.cli("legacy", "import", str(tmp_path / "kept"), check=False).stderr
+    (tmp_path / "kept" / "seed-0.table.json").write_text("cut")
+    back = server.cli("legacy", "import", str(tmp_path / "kept"), "--dual-write-on", check=False)
+    assert (back.returncode, back.stdout.count("nothing to add, 11 hosts show what they showed")) == (1, 3)
+    assert "seed-0.table.json isn't JSON" in back.stderr
+    assert told(server, "verify")["hosts_same"] == HOSTS
+    server.cli("policy", "set", "--scheme", "legacy", "--reason", "back to the tables")
+    assert server.get("seed-1.pages.localhost").status == 200
 
 
 def test_cleanup_before_verify_is_refused_site_by_site(server: LiveServer) -> None:
@@ -105,7 +110,13 @@ def test_cleanup_before_verify_is_refused_site_by_site(server: LiveServer) -> No
     server.cli("policy", "set", "--scheme", "hashed", "--reason", "too soon")
     kept = told(server, "cleanup", "--yes", check=False)
     assert kept["dropped"] == []
-    assert all("verify" in each["reason"] for each in kept["refused"])  # type: ignore[attr-defined]
+    assert all("hasn't verified" in each["reason"] for each in kept["refused"])  # type: ignore[attr-defined]
+    with store_of(server) as it, it.store.write() as transaction:
+        delete_route(transaction, it.keys, Hostname("seed-2.pages.localhost"))
+    told(server, "verify", check=False)
+    (kept_site,) = told(server, "cleanup", "--yes", check=False)["refused"]  # type: ignore[misc]
+    assert kept_site["site"] == "seed-2"
+    assert "1 differ, such as seed-2.pages.localhost: only the table has it" in kept_site["reason"]
 
 
 def test_cleanup_asks_and_takes_silence_for_no(server: LiveServer) -> None:
@@ -127,7 +138,10 @@ def test_a_rate_that_is_none_is_refused(untouched: LiveServer, rate: str) -> Non
     "arguments",
     [
         ("run", "--hours", "soon"),
+        ("run", "--hours", "22:00-06:00-07:00"),
         ("run", "--sites", "nobody"),
+        ("run", "--dc", "nowhere"),
+        ("set", "--rate", "5"),
         ("rollout", "--to", "101"),
         ("rollout", "--hold", "a while"),
         ("verify", "--sites", "nobody"),
@@ -147,7 +161,7 @@ def test_mistakes_are_one_line_and_change_nothing(untouched: LiveServer, argumen
 def job_under_way(server: LiveServer, until: Callable[[dict[str, object]], bool], rate: str) -> "subprocess.Popen[str]":
     job = subprocess.Popen(
         [sys.executable, "-m", "onehop", "migrate", "run", "--no-guard", "--rate", rate, "--json"],
-        env=server.environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        env=server.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     while not until(told(server, "status")):
         assert job.poll() is None, "it ended before it was seen"
@@ -155,7 +169,7 @@ def job_under_way(server: LiveServer, until: Callable[[dict[str, object]], bool]
 
 
 def test_a_second_run_is_refused_with_the_id_of_the_first(server: LiveServer) -> None:
-    job = job_under_way(server, lambda status: status.get("state") == "writing", rate="1")
+    job = job_under_way(server, lambda status: status.get("state") == "collecting", rate="1")
     try:
         running = told(server, "status")["job"]
         assert str(running) in refused(server, "run")
@@ -165,13 +179,37 @@ def test_a_second_run_is_refused_with_the_id_of_the_first(server: LiveServer) ->
 
 
 def test_a_job_is_paused_sped_up_and_resumed_while_it_runs(server: LiveServer) -> None:
-    job = job_under_way(server, lambda status: bool(status.get("migrated")), rate="1")
+    job = job_under_way(server, lambda status: status.get("state") == "collecting", rate="1")
     server.cli("migrate", "pause")
     assert told(server, "status")["state"] == "paused"
     server.cli("migrate", "set", "--rate", "100000")
     server.cli("migrate", "resume")
     output, _ = job.communicate(timeout=60)
     assert (json.loads(output)["migrated"], json.loads(output)["state"]) == (HOSTS, "complete")
+
+
+def test_ctrl_c_ends_it_in_a_moment_and_the_next_run_goes_on(server: LiveServer) -> None:
+    job = job_under_way(server, lambda status: status.get("state") == "collecting", rate="1")
+    job.send_signal(signal.SIGINT)
+    _, complaint = job.communicate(timeout=20)
+    assert job.returncode == 130
+    assert complaint.count("\n") == 1
+    assert "onehop migrate run" in complaint
+    status = told(server, "status")
+    assert (status["stage"], status["eta_s"]) == ("collecting", None)
+    assert "onehop migrate run" in str(status["reason"])
+    done = told(server, "run", "--no-guard", "--rate", "100000")
+    assert (done["job"], done["migrated"], done["total"], done["skipped"]) == (status["job"], HOSTS, HOSTS, 0)
+
+
+def test_status_answers_while_a_writer_is_stopped_in_the_middle(server: LiveServer) -> None:
+    with store_of(server) as it:
+        job = job_under_way(server, lambda status: status.get("state") == "collecting", rate="1")
+        with it.store.write():  # a writer that doesn't come to its end, as one would be that was stopped
+            assert told(server, "status")["state"] in ("collecting", "writing")
+            assert "under way" in refused(server, "run")
+        job.kill()
+        job.communicate()
 
 
 def test_what_failed_is_named_and_tried_again(server: LiveServer) -> None:
