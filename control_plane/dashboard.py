@@ -96,7 +96,11 @@ class Dashboard:
             return RedirectResponse(sign_in_address(request), status_code=303)
         if request.method == "POST" and not caller.may(Access.DEPLOY, site_no=None):
             raise Forbidden(f"this needs a token with deploy access, yours has {caller.access.word} access")
-        visitor = Visitor(caller.name, may_change=caller.may(Access.DEPLOY, site_no=None))
+        visitor = Visitor(
+            caller.name,
+            may_change=caller.may(Access.DEPLOY, site_no=None),
+            may_go_on=lambda: self._caller(request) is not None,
+        )
         with self.plane.bodies.holding() as held:
             return await self.pages.answer(request, visitor, held)
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from control_plane.endpoints import Endpoint, authenticate
-from control_plane.errors import Forbidden
+from control_plane.errors import Forbidden, Unauthenticated
 from control_plane.plane import ControlPlane
 from control_plane.tokens import Access, TokenRecord
 from envelope.answers import render_success
@@ -61,7 +61,7 @@ def for_workflows(plane: ControlPlane, api: WorkflowsApi, *, segments_before: in
         target = find_target(request.method, path_below(request, segments_before))
         refuse_unless(caller, needed_for(target.action))
         with plane.bodies.holding() as held:
-            return await api.answer(Call(request, target, held))
+            return await api.answer(Call(request, target, held, may_go_on=lambda: is_admitted(plane, request)))
 
     return in_envelopes(endpoint, report)
 
@@ -80,6 +80,14 @@ def for_metrics(plane: ControlPlane, api: WorkflowsApi) -> Endpoint:
         return await api.tell_metrics(request)
 
     return in_envelopes(endpoint, report)
+
+
+def is_admitted(plane: ControlPlane, request: Request) -> bool:
+    """Whether its token still may read: tokens are revoked while their answers last."""
+    try:
+        return authenticate(plane, request).may(Access.READ, site_no=None)
+    except Unauthenticated:
+        return False
 
 
 def refuse_unless(caller: TokenRecord, needed: Access) -> None:

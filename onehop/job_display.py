@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn
+from rich.progress import BarColumn, Task, TextColumn
 from rich.progress import Progress as Bars
 from rich.table import Column
+from rich.text import Text
 
 from migration.progress import PHASES, Control, Progress, State
 from migration.pulse import Pulse
@@ -31,6 +32,15 @@ class Unshown:
     """Nobody looks."""
 
     def show(self, told: Mapping[str, Any]) -> None: ...
+
+
+class CutColumn(TextColumn):
+    """Gives way on a narrow terminal, on its one line: a column that may wrap is the first that rich makes narrower."""
+
+    def render(self, task: Task) -> Text:
+        text = super().render(task)
+        text.no_wrap, text.overflow = True, "ellipsis"
+        return text
 
 
 class JobBar:
@@ -56,14 +66,13 @@ def job_bar(console: Console) -> Iterator[JobShow]:
         TextColumn("{task.description}", markup=False, table_column=fixed(STAGE_COLUMNS)),
         BarColumn(bar_width=BAR_COLUMNS, table_column=fixed(BAR_COLUMNS)),
         TextColumn("{task.percentage:>3.0f}%", table_column=fixed(len("100%"))),
-        TextColumn("{task.fields[words]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
+        CutColumn("{task.fields[words]}", markup=False, table_column=Column()),
     )
     with Bars(*columns, console=console) as bars:
         yield JobBar(bars)
 
 
 def fixed(width: int) -> Column:
-    """On a narrow terminal the last column is the one that is cut."""
     return Column(width=width, no_wrap=True)
 
 

@@ -10,6 +10,7 @@ import importlib.util
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -35,6 +36,7 @@ from workflows.workflow import name_of
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 DEBUG_VARIABLE = "ONEHOP_DEBUG"
 LOCAL_DRAIN_S = 2
+LEAVE_S = 5.0  # what the engine takes to end after its drain, at most, and some more
 
 
 class ModuleRefused(CommandFailed):
@@ -43,13 +45,15 @@ class ModuleRefused(CommandFailed):
 
 @dataclass(frozen=True, slots=True)
 class WorkerOptions:
-    """`max_running`: instances that run at once, of each workflow, over all workers. `drain_s`: time to finish.
-    `local_port`: where the API is open to this machine's programs; None: nowhere."""
+    """`max_running`: instances that run at once, of each workflow, over all workers. `drain_s`: time to finish;
+    `leave_s`: after that, for code that doesn't end when it is told to. `local_port`: where the API is open to this
+    machine's programs; None: nowhere."""
 
     store: Path
     max_running: int
     drain_s: float
     local_port: int | None = None
+    leave_s: float = LEAVE_S
 
 
 def load_workflows(modules: Sequence[str]) -> list[type[Workflow]]:
@@ -108,7 +112,9 @@ def load_file(path: Path) -> ModuleType:
 def run_until_stopped(
     workflows: Sequence[type[Workflow]], options: WorkerOptions, *, on_ready: Callable[[], None]
 ) -> None:
-    """Returns when it was told to stop (SIGTERM, Ctrl-C) and has drained; a second signal doesn't wait for that."""
+    """Returns when it was told to stop (SIGTERM, Ctrl-C) and has drained; a second signal doesn't wait for that. Nor
+    does the process wait for code that swallows its cancellation, or never gives its thread back: it ends some seconds
+    after `drain_s`, whatever runs. Raises StoreError, also once the store was found damaged."""
     options.store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(work(workflows, options, on_ready))
@@ -117,15 +123,23 @@ def run_until_stopped(
 async def work(workflows: Sequence[type[Workflow]], options: WorkerOptions, on_ready: Callable[[], None]) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-    for number in STOP_SIGNALS:
-        loop.add_signal_handler(number, stop_or_leave, stop)
+    ending = Ending(loop, stop, options.drain_s + options.leave_s)
+    for number in STOP_SIGNALS:  # not by the loop, which code that holds its thread would keep from hearing of it
+        signal.signal(number, ending.begin)
     limits = Limits(max_running=options.max_running, running_per_worker=options.max_running)
     timing = Timing(drain_ms=round(options.drain_s * 1000))
-    async with open_engine(options.store, workflows, limits=limits, timing=timing), AsyncExitStack() as stack:
+    async with (
+        open_engine(options.store, workflows, limits=limits, timing=timing) as engine,
+        AsyncExitStack() as stack,
+    ):
         if options.local_port is not None:
             await stack.enter_async_context(local_session(options.store, options.local_port))
         on_ready()
+        engine.worker.damage.add_done_callback(lambda _: stop.set())
         await stop.wait()
+        if engine.worker.damage.done():
+            ending.begin()
+            raise engine.worker.damage.result()
 
 
 @asynccontextmanager
@@ -158,9 +172,28 @@ class LocalServer(uvicorn.Server):
         yield
 
 
-def stop_or_leave(stop: asyncio.Event) -> None:
-    if stop.is_set():
-        with contextlib.suppress(OSError):
-            sys.stderr.write("onehop: leaving without waiting; what ran is taken up again after its lease\n")
-        os._exit(1)
-    stop.set()
+class Ending:
+    """The process's end: asked for once it sets `stop`, and is over `leave_s` later at the latest; asked for twice it
+    is over at once."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, stop: asyncio.Event, leave_s: float) -> None:
+        self._loop = loop
+        self._stop = stop
+        self._leave_s = leave_s
+        self._has_begun = False
+
+    def begin(self, *_: object) -> None:
+        """A signal's handler too."""
+        if self._has_begun:
+            leave("leaving without waiting")
+        self._has_begun = True
+        late = threading.Timer(self._leave_s, leave, ["code of a workflow goes on after its end; leaving without it"])
+        late.daemon = True
+        late.start()
+        self._loop.call_soon_threadsafe(self._stop.set)
+
+
+def leave(why: str) -> None:
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"onehop: {why}; what ran is taken up again after its lease\n")
+    os._exit(1)

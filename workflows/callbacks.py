@@ -2,31 +2,38 @@
 
 A coroutine function runs as a task of its own on the loop, so that it can be cancelled without its caller; any other
 function runs on a thread, and what it returns is awaited if it can be. A thread can't be stopped: one that is given
-up runs on unheard, its place among the threads is filled by a new one.
+up runs on unheard, its place among the threads is filled by a new one, up to a bound: past it attempts fail.
+
+What forks leaves a child with a copy of the whole worker. It may do what it was forked for and end itself; where it
+would go on as if it were the worker, it is ended.
 """
 
 import asyncio
 import contextvars
 import inspect
+import logging
 import os
 import queue
 import threading
 import time
-from collections.abc import Awaitable, Callable
+import types
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
+from workflows.errors import WorkflowInternalError
+
 Result = TypeVar("Result")
 FORKED_EXIT_CODE: Final = 70  # EX_SOFTWARE
+
+CROWDED_S: Final = 0.1
+
+log = logging.getLogger("workflows")
 
 
 class CallbackExit(Exception):
     """A callback raised SystemExit or KeyboardInterrupt: it may end itself, not the worker."""
-
-
-class Forked(BaseException):
-    """This is a child that a callback forked and that came back instead of ending."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,20 +79,26 @@ def takes_argument(callback: Callable[..., Any]) -> bool:
 
 
 class CallbackThreads:
-    """Daemon threads for functions that are no coroutines; at most `count_max` that anyone still waits for."""
+    """Daemon threads for functions that are no coroutines; at most `count_max` that anyone still waits for, and
+    `given_up_max` that nobody does."""
 
-    def __init__(self, count_max: int) -> None:
+    def __init__(self, count_max: int, given_up_max: int) -> None:
         self._room = asyncio.Semaphore(count_max)
+        self._given_up_count = 0
+        self._given_up_max = given_up_max
         self._idle: list[queue.SimpleQueue[Callable[[], None] | None]] = []
 
     async def run(self, function: Callable[[], Result]) -> Returned[Result]:
-        """On cancellation the thread is given up: it goes on, and its result goes nowhere."""
+        """On cancellation the thread is given up: it goes on, and its result goes nowhere. Raises WorkflowInternalError
+        where too many were."""
+        await self._pass_crowd()
         async with self._room:
             loop = asyncio.get_running_loop()
             future: asyncio.Future[Returned[Result]] = loop.create_future()
             inbox = self._idle.pop() if self._idle else self._start()
             context = contextvars.copy_context()
             pid = os.getpid()
+            is_over, is_given_up = False, False
 
             def call() -> None:
                 began = time.thread_time()
@@ -104,6 +117,9 @@ class CallbackThreads:
                     return
 
             def tell(value: Any, error: BaseException | None, cpu_ms: int) -> None:
+                nonlocal is_over
+                is_over = True
+                self._given_up_count -= is_given_up
                 self._idle.append(inbox)
                 if future.done():
                     return
@@ -115,7 +131,29 @@ class CallbackThreads:
                     future.set_exception(error)
 
             inbox.put(call)
-            return await future
+            try:
+                return await future
+            except asyncio.CancelledError:
+                is_given_up = not is_over
+                self._note_given_up(is_given_up)
+                raise
+
+    async def _pass_crowd(self) -> None:
+        """Waits a moment for one to return: refused at once, retries without delay would do nothing but write."""
+        if self._given_up_count < self._given_up_max:
+            return
+        await asyncio.sleep(CROWDED_S)
+        if self._given_up_count >= self._given_up_max:
+            raise WorkflowInternalError(
+                f"{self._given_up_count} callbacks of this worker go on after they were given up, limit "
+                f"{self._given_up_max}: no other is begun on a thread. Find the one that doesn't return, and restart "
+                "the worker"
+            )
+
+    def _note_given_up(self, count: int) -> None:
+        self._given_up_count += count
+        if count and self._given_up_count == self._given_up_max:
+            log.error("callbacks.given_up count=%d: no other is begun on a thread", self._given_up_count)
 
     def _start(self) -> "queue.SimpleQueue[Callable[[], None] | None]":
         inbox: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -136,21 +174,40 @@ class CallbackThreads:
 
 async def call(callback: Callable[..., Any], arguments: tuple[Any, ...], threads: CallbackThreads) -> Returned[Any]:
     """Raises what it raised; CallbackExit for an exit. To be run as a task of its own."""
-    pid = os.getpid()
     try:
         if is_async(callback):
             began = time.thread_time()
-            value = await callback(*arguments)
+            value = await in_this_process(callback(*arguments))
             return Returned(value, round((time.thread_time() - began) * 1000))
         returned = await threads.run(partial(callback, *arguments))
+        if inspect.iscoroutine(returned.value):
+            return Returned(await in_this_process(returned.value), returned.cpu_ms)
         if isinstance(returned.value, Awaitable):
             return Returned(await returned.value, returned.cpu_ms)
         return returned
     except (SystemExit, KeyboardInterrupt) as exit_:
         raise _exit_of(exit_) from exit_
-    finally:
-        if os.getpid() != pid:  # a forked child must not go on as if it were the worker
-            os._exit(FORKED_EXIT_CODE)
+
+
+@types.coroutine
+def in_this_process(author: Coroutine[Any, Any, Result]) -> Generator[Any, Any, Result]:
+    """Awaits `author`. A child that it forks ends at its first standstill, before the event loop (a copy of ours, on
+    our sockets) goes on in it, or at its end."""
+    pid = os.getpid()
+    go_on: Callable[[], Any] = partial(author.send, None)
+    while True:
+        try:
+            awaited = go_on()
+        except StopIteration as returned:
+            result: Result = returned.value
+            return result
+        finally:
+            if os.getpid() != pid:
+                os._exit(FORKED_EXIT_CODE)
+        try:
+            go_on = partial(author.send, (yield awaited))
+        except BaseException as thrown:  # noqa: BLE001 - whatever it is, it is the author's to see
+            go_on = partial(author.throw, thrown)
 
 
 def _exit_of(error: BaseException) -> CallbackExit:

@@ -254,6 +254,7 @@ class StepCalls:
                 result = await self._life.commit(journal.take_event(self._life.instance, step, encode))
             if result is not None:
                 step.state, step.result, step.due = StepState.DONE, result, None
+                self._life.check_state_size(len(result))
                 return _received(result)
             assert step.due is not None
             if step.due <= self._life.clock.now_ms():

@@ -31,6 +31,7 @@ from workflows.store.writer import Writer
 from workflows.subscription import subscribe
 from workflows.workflow import Retention, Workflow, name_of
 
+PRIORITY_MAX: Final = 1_000_000_000
 COMMAND_WAIT_S: Final = 5.0
 COMMAND_POLL_S: Final = 0.02
 RESULT_POLL_S_MAX: Final = 0.25  # thousands may wait at once; who waits long bears a tenth more
@@ -71,7 +72,7 @@ async def open_client(
 ) -> AsyncIterator["Client"]:
     """Opens (makes, if need be) the store at `path`. Raises StoreError."""
     clock = clock or SystemClock()
-    writer = Writer(path, clock.now_ms)
+    writer = Writer(path, clock.now_ms, busy_tries_max=0)
     try:
         client = Client(writer, clock, limits or Limits())
         try:
@@ -144,6 +145,8 @@ class Client:
     ) -> NewInstance:
         if id_ is not None:
             check_new_instance_id(id_)
+        if not -PRIORITY_MAX <= priority <= PRIORITY_MAX:
+            raise WorkflowError("body", f"priority is a number from -{PRIORITY_MAX} to {PRIORITY_MAX}")
         kept = Retention.parse(retention)
         try:
             data = serialise_limited({} if params is None else params, "params", self.limits.payload_bytes)
@@ -228,7 +231,9 @@ class Client:
             data = serialise_limited(payload, "the event's payload", self.limits.payload_bytes)
         except Unserialisable as problem:
             raise WorkflowError("body", f"payload: {problem}") from problem
-        await self.writer.submit(lambda tx: instances.send_event(tx, workflow_id, instance_id, event_type, data))
+        await self.writer.submit(
+            lambda tx: instances.send_event(tx, workflow_id, instance_id, event_type, data, self.limits)
+        )
         self._written()
 
     async def delete_batch(self, workflow: WorkflowRef, ids: Sequence[str]) -> BatchDeleted:

@@ -15,6 +15,7 @@ Duration = int | float | str | timedelta
 
 DAY_MS: Final = 86_400_000
 SLEEP_MS_MAX: Final = 365 * DAY_MS
+DURATION_MS_MAX: Final = 36_525 * DAY_MS  # a century: a time that far off still is a time for Python and for SQLite
 
 UNIT_MS: Final[dict[str, int]] = {
     "ms": 1, "millisecond": 1,
@@ -33,7 +34,7 @@ class DurationRefused(ValueError):
 
 
 def parse_duration_ms(duration: Duration) -> int:
-    """Milliseconds, ≥ 0, rounded up so that nothing wakes early. Raises DurationRefused."""
+    """Milliseconds, ≥ 0 and at most a century, rounded up so that nothing wakes early. Raises DurationRefused."""
     match duration:
         case bool():
             raise DurationRefused("a duration is a number of ms, a text or a timedelta, not a bool")
@@ -61,8 +62,9 @@ def _read_ms(text: str) -> float:
 
 
 def _whole_ms(ms: float, written: Duration) -> int:
-    if not math.isfinite(ms) or ms < 0:
-        raise DurationRefused(f"{written!r}: a duration is finite and not negative")
+    if not 0 <= ms <= DURATION_MS_MAX:
+        shown = "this duration" if isinstance(written, int) and written.bit_length() > 64 else repr(written)
+        raise DurationRefused(f"{shown}: a duration is not negative, and at most a hundred years")
     return math.ceil(ms)
 
 

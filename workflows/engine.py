@@ -1,6 +1,7 @@
 """Where the parts are put together: a store, the workflows that this process runs, and a worker for them."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ import orjson
 from workflows.callbacks import CallbackThreads
 from workflows.client import Client
 from workflows.clock import Clock, SystemClock
-from workflows.errors import WorkflowFatalError
+from workflows.errors import StoreError, WorkflowFatalError
 from workflows.interventions import Interventions
 from workflows.lifetime import Services
 from workflows.limits import STEPS_MAX_ALLOWED, Limits, Timing
@@ -28,7 +29,7 @@ class Engine(Client):
         super().__init__(writer, clock, limits)
         self.services = services
         self.definitions: dict[str, Definition] = {}
-        self.worker = Worker(writer, services, self.definitions)
+        self.worker = Worker(writer, services, self.definitions, self._take_up)
         self.on_written.append(self.worker.ring)
 
     async def register(self, workflow: type[Workflow]) -> None:
@@ -38,6 +39,11 @@ class Engine(Client):
         workflow_id, _ = await self.writer.submit(lambda tx: register_workflow(tx, registration))
         self.definitions[workflow_id] = definition
         self.worker.ring()
+
+    async def _take_up(self, name: str) -> None:
+        loaded = next(each.workflow for each in self.definitions.values() if each.name == name)
+        with contextlib.suppress(StoreError):  # the worker looks again
+            await self.register(loaded)
 
 
 @asynccontextmanager
@@ -52,7 +58,8 @@ async def open_engine(
     """
     clock, limits = clock or SystemClock(), limits or Limits()
     writer = Writer(Path(path), clock.now_ms)
-    threads, run_threads = CallbackThreads(limits.threads), CallbackThreads(limits.running_per_worker)
+    threads = CallbackThreads(limits.threads, limits.given_up_threads)
+    run_threads = CallbackThreads(limits.running_per_worker, limits.given_up_threads)
     try:
         services = Services(
             writer, clock, limits, timing or Timing(), threads, run_threads, interventions

@@ -47,7 +47,7 @@ class WorkflowNotFound(WorkflowError):
 
 
 class PayloadTooLarge(WorkflowError):
-    def __init__(self, what: str, size_bytes: int, bytes_max: int) -> None:
+    def __init__(self, what: str, size_bytes: int | str, bytes_max: int) -> None:
         super().__init__("payload.too_large", f"{what} takes {size_bytes} bytes, limit {bytes_max}")
 
 
@@ -144,9 +144,9 @@ OURS: Final[dict[str, type[Exception]]] = {
 def is_non_retryable(error: BaseException) -> bool:
     """By class, by the error's name, or by its message's first word: an error may have come through another process."""
     marker = NonRetryableError.__name__
-    return (
-        isinstance(error, NonRetryableError)
-        or type(error).__name__ == marker
-        or getattr(error, "name", None) == marker
-        or str(error).startswith(marker)
-    )
+    if isinstance(error, NonRetryableError) or type(error).__name__ == marker:
+        return True
+    try:
+        return getattr(error, "name", None) == marker or str(error).startswith(marker)
+    except Exception:  # noqa: BLE001 - a user's __str__ may do anything
+        return False

@@ -13,20 +13,22 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, NoReturn, TypeVar
 
-from workflows.callbacks import CallbackExit, CallbackThreads, Returned
+from workflows.callbacks import CallbackExit, CallbackThreads, Returned, in_this_process
 from workflows.calls import StepCalls
 from workflows.clock import Clock, from_ms
 from workflows.context import current_step
 from workflows.errors import (
     Failure,
     LifetimeEnded,
+    PayloadTooLarge,
     StoreError,
     WorkflowFatalError,
+    WorkflowInternalError,
 )
 from workflows.identity import StepKind, rollback_key
 from workflows.interventions import Interventions
 from workflows.limits import Limits, Timing
-from workflows.serialisation import deserialise, serialise
+from workflows.serialisation import deserialise, serialise_limited
 from workflows.states import LogEvent, StepState
 from workflows.step import Rollback, WorkflowStep
 from workflows.store import journal
@@ -126,8 +128,10 @@ class Lifetime:
         if self.calls.has_left_out and self.definition.workflow.strict:
             return self._errored(self.calls.non_determinism())
         try:
-            return Completed(serialise(output))
-        except TypeError as problem:
+            return Completed(serialise_limited(output, "the instance's output", self.limits.result_bytes))
+        except PayloadTooLarge as problem:
+            return self._errored(WorkflowInternalError(problem.why))
+        except Exception as problem:  # noqa: BLE001 - it may be an author's own kind of list or dict
             return self._errored(problem)
 
     def _errored(self, error: BaseException) -> Errored | None:
@@ -142,7 +146,7 @@ class Lifetime:
             instance_id=self.instance.id, workflow_name=self.definition.name,
         )  # fmt: skip
         if self.definition.is_async:
-            return await workflow.run(event, WorkflowStep(self.calls))
+            return await in_this_process(workflow.run(event, WorkflowStep(self.calls)))
         facade = SyncWorkflowStep(WorkflowStep(self.calls), asyncio.get_running_loop())
         returned = await self._services.run_threads.run(partial(workflow.run, event, facade))
         return returned.value

@@ -14,8 +14,10 @@ BATCH_BYTES_MAX: Final = 1 << 20
 class Limits:
     """`max_running` counts instances that run or wait for their pause, over all workers of the store.
 
-    `running_per_worker` bounds what one process holds in memory. `creations_per_s` is for each workflow;
-    None means as many as the disk takes.
+    `running_per_worker` bounds what one process holds in memory. `events` is how many an instance may hold that it has
+    not taken; their payloads count into its `state_bytes`. `creations_per_s` is for each workflow;
+    None means as many as the disk takes. `threads` are for callbacks that are no coroutines; `given_up_threads` are
+    those that timed out or were stopped, and whose function has not returned yet.
     """
 
     max_running: int = 100
@@ -24,10 +26,12 @@ class Limits:
     result_bytes: int = 1 << 20
     payload_bytes: int = 1 << 20
     state_bytes: int = 1 << 30
+    events: int = 10_000
     queued_max: int = 2_000_000
     creations_per_s: int | None = None
     recoveries_max: int = 100
     threads: int = 100
+    given_up_threads: int = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

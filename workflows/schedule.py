@@ -17,7 +17,9 @@ LOOK_BACK_DAYS: Final = 366 * 8  # 29 February may be eight years off (1896 to 1
 MONTH_NAMES: Final = "JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC"
 MONTHS: Final = {name: number for number, name in enumerate(MONTH_NAMES.split(" "), 1)}
 WEEKDAYS: Final = {name: number for number, name in enumerate(["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"])}
-PART: Final = re.compile(r"(?P<first>\*|\w+)(-(?P<last>\w+))?(/(?P<step>\d{1,4}))?", re.ASCII)
+VALUE: Final = r"\d{1,4}|[A-Za-z]{3}"
+PART: Final = re.compile(rf"(?P<first>\*|{VALUE})(-(?P<last>{VALUE}))?(/(?P<step>\d{{1,4}}))?", re.ASCII)
+DAYS_MAX: Final = {2: 29, 4: 30, 6: 30, 9: 30, 11: 30}
 FIELDS: Final = (("minute", 0, 59), ("hour", 0, 23), ("day", 1, 31), ("month", 1, 12), ("weekday", 0, 7))
 
 
@@ -39,6 +41,8 @@ class Cron:
         sets = [_field(text, written, *bounds) for written, bounds in zip(fields, FIELDS, strict=True)]
         weekdays = frozenset(day % 7 for day in sets[4])
         either = not fields[2].startswith("*") and not fields[4].startswith("*")
+        if not either and not any(min(sets[2]) <= DAYS_MAX.get(month, 31) for month in sets[3]):
+            raise WorkflowError("schedule.invalid", f"{text!r} never comes: its months have no such day")
         return cls(" ".join(fields), sets[0], sets[1], sets[2], sets[3], weekdays, either)
 
     def latest_ms(self, now_ms: int, after_ms: int) -> int | None:

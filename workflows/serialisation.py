@@ -5,11 +5,12 @@
     dicts with keys that are not text, or with the key "$"        {"$": tag, "v": ...}
     a dataclass                                                    the dict of its fields
 
-`None` is a value: what has no result is no bytes at all.
+`None` is a value: what has no result is no bytes at all. What is stored can be read: a member of a set and a key of a
+dict must be hashable as they are read, so a frozenset (read as a set) and a dataclass (read as a dict) are refused.
 """
 
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sized
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -24,27 +25,51 @@ TAG: Final = "$"
 DEPTH_MAX: Final = 100  # orjson reads 1024 levels and writes 254; a tag adds up to three
 PLAIN: Final = frozenset({str, bool, type(None)})
 INT_BITS_MAX: Final = 63
+INT_BITS_WRITTEN_MAX: Final = 14_000  # Python writes and reads an int as text up to 4300 digits, 14,284 bits
 VALUE_BYTES_MAX: Final = 1 << 20
+HASHED_TAGS: Final = frozenset({"int", "float", "bytes", "datetime", "date", "time", "timedelta", "decimal", "uuid"})
+UNREADABLE: Final = "[a value that can't be read back]"
 
 
 class Unserialisable(TypeError):
     """The value, or one within it, has no stored form."""
 
 
+class Room:
+    """What a value may still take, in bytes: so that far too large a one is refused before it is copied."""
+
+    __slots__ = ("_left", "bytes_max", "what")
+
+    def __init__(self, what: str, bytes_max: int) -> None:
+        self.what = what
+        self.bytes_max = bytes_max
+        self._left = bytes_max
+
+    def take(self, least_bytes: int) -> None:
+        """Raises PayloadTooLarge."""
+        self._left -= least_bytes
+        if self._left < 0:
+            raise PayloadTooLarge(self.what, f"at least {self.bytes_max - self._left}", self.bytes_max)
+
+
 def serialise(value: object) -> bytes:
     """Raises Unserialisable."""
-    try:
-        return orjson.dumps(value if type(value) in PLAIN else _tagged(value, 0))
-    except orjson.JSONEncodeError as problem:  # a text with half of a surrogate pair
-        raise Unserialisable(f"can't be stored: {problem}") from problem
+    return _written(value, None)
 
 
 def serialise_limited(value: object, what: str, bytes_max: int = VALUE_BYTES_MAX) -> bytes:
     """As `serialise`; raises PayloadTooLarge past `bytes_max`."""
-    data = serialise(value)
+    data = _written(value, Room(what, bytes_max))
     if len(data) > bytes_max:
         raise PayloadTooLarge(what, len(data), bytes_max)
     return data
+
+
+def _written(value: object, room: Room | None) -> bytes:
+    try:
+        return orjson.dumps(_tagged(value, 0, room))
+    except orjson.JSONEncodeError as problem:  # a text with half of a surrogate pair
+        raise Unserialisable(f"can't be stored: {problem}") from problem
 
 
 def deserialise(data: bytes) -> Any:
@@ -54,57 +79,95 @@ def deserialise(data: bytes) -> Any:
 
 
 def shown(data: bytes) -> Any:
-    """The value as plain JSON for people and APIs: times as ISO texts, `[bytes(N bytes)]` for bytes."""
-    return _shown(deserialise(data))
+    """The value as plain JSON for people and APIs: times as ISO texts, `[bytes(N bytes)]` for bytes. One that an
+    earlier release stored and that can't be read hides nothing else: it is shown as such."""
+    try:
+        return _shown(deserialise(data))
+    except (TypeError, ValueError, LookupError, ArithmeticError):
+        return UNREADABLE
 
 
-def _tagged(value: object, depth: int) -> object:
+def _tagged(value: object, depth: int, room: Room | None) -> object:
     if type(value) in PLAIN:
+        if room is not None and type(value) is str:
+            room.take(len(value))
         return value
     if depth > DEPTH_MAX:
         raise Unserialisable(f"can't be stored: nested deeper than {DEPTH_MAX} levels, or within itself")
+    if room is not None and isinstance(value, Sized):
+        room.take(len(value))  # a byte for each item, at the very least
     match value:
         case bool() | None:
             return value
         case int():
-            whole = int(value)
-            return whole if whole.bit_length() <= INT_BITS_MAX else {TAG: "int", "v": str(whole)}
+            return _tagged_int(int(value))
         case float():
             return float(value) if value - value == 0 else {TAG: "float", "v": repr(float(value))}
         case str():
             return str.__str__(value)
         case list():
-            return [_tagged(item, depth + 1) for item in value]
+            return [_tagged(item, depth + 1, room) for item in value]
         case Mapping():
             if TAG not in value and all(type(key) is str for key in value):
-                return {key: _tagged(item, depth + 1) for key, item in value.items()}
-            pairs = [[_tagged(key, depth + 1), _tagged(item, depth + 1)] for key, item in value.items()]
-            return {TAG: "dict", "v": pairs}
+                return {key: _tagged(item, depth + 1, room) for key, item in value.items()}
+            keys = [_hashed(_tagged(key, depth + 1, room), key, "a dict's key") for key in value]
+            items = [_tagged(item, depth + 1, room) for item in value.values()]
+            return {TAG: "dict", "v": [[key, item] for key, item in zip(keys, items, strict=True)]}
         case tuple():
-            return {TAG: "tuple", "v": [_tagged(item, depth + 1) for item in value]}
+            return {TAG: "tuple", "v": [_tagged(item, depth + 1, room) for item in value]}
         case set() | frozenset():
-            return {TAG: "set", "v": [_tagged(item, depth + 1) for item in value]}
-    return _tagged_scalar(value, depth)
+            members = [_hashed(_tagged(item, depth + 1, room), item, "a set's member") for item in value]
+            return {TAG: "set", "v": members}
+    return _tagged_scalar(value, depth, room)
 
 
-def _tagged_scalar(value: object, depth: int) -> object:
+def _tagged_int(whole: int) -> object:
+    bits = whole.bit_length()
+    if bits <= INT_BITS_MAX:
+        return whole
+    if bits > INT_BITS_WRITTEN_MAX:
+        raise Unserialisable(f"an int of {bits} bits can't be stored, limit {INT_BITS_WRITTEN_MAX}")
+    return {TAG: "int", "v": str(whole)}
+
+
+def _hashed(tagged: object, value: object, what: str) -> object:
+    """As it is. Raises Unserialisable where what will be read of it has no hash."""
+    if not _has_hash(tagged):
+        raise Unserialisable(
+            f"a {type(value).__name__} can't be stored as {what}: what is read back of it has no hash; use a tuple"
+        )
+    return tagged
+
+
+def _has_hash(tagged: object) -> bool:
+    match tagged:
+        case list():
+            return False
+        case {"$": "tuple", "v": list(items)}:
+            return all(_has_hash(item) for item in items)
+        case dict():
+            return tagged.get(TAG) in HASHED_TAGS
+    return True
+
+
+def _tagged_scalar(value: object, depth: int, room: Room | None) -> object:
     match value:
         case bytes() | bytearray() | memoryview():
             return {TAG: "bytes", "v": b64encode(value).decode()}
         case datetime():
-            return {TAG: "datetime", "v": value.isoformat()}
+            return {TAG: "datetime", "v": datetime.isoformat(value)}
         case date():
-            return {TAG: "date", "v": value.isoformat()}
+            return {TAG: "date", "v": date.isoformat(value)}
         case time():
-            return {TAG: "time", "v": value.isoformat()}
+            return {TAG: "time", "v": time.isoformat(value)}
         case timedelta():
             return {TAG: "timedelta", "v": [value.days, value.seconds, value.microseconds]}
         case Decimal():
-            return {TAG: "decimal", "v": str(value)}
+            return {TAG: "decimal", "v": Decimal.__str__(value)}
         case UUID():
-            return {TAG: "uuid", "v": str(value)}
+            return {TAG: "uuid", "v": UUID.__str__(value)}
     if is_dataclass(value) and not isinstance(value, type):
-        return _tagged({field.name: getattr(value, field.name) for field in fields(value)}, depth + 1)
+        return _tagged({field.name: getattr(value, field.name) for field in fields(value)}, depth + 1, room)
     raise Unserialisable(f"a {type(value).__name__} can't be stored; return plain data (see the list of kinds)")
 
 

@@ -42,6 +42,7 @@ class StepOptions(TypedDict, total=False):
 
 
 DEFAULT_LIMIT: Final = 5
+LIMIT_MAX: Final = 1_000_000_000
 DEFAULT_DELAY_MS: Final = 1000
 DEFAULT_TIMEOUT: Final = "10 minutes"
 DYNAMIC: Final = "[dynamic]"
@@ -151,9 +152,10 @@ def _mapping(options: object, what: str, allowed: set[str]) -> Mapping[str, Any]
 
 
 def _limit(limit: object) -> float:
-    if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not limit >= 0:
-        raise WorkflowFatalError(f"a step's config: retries.limit is a number ≥ 0, not {limit!r}")
-    return limit
+    match limit:
+        case int() | float() if not isinstance(limit, bool) and (0 <= limit <= LIMIT_MAX or limit == math.inf):
+            return limit
+    raise WorkflowFatalError(f"a step's config: retries.limit is a number from 0 to {LIMIT_MAX}, or infinite")
 
 
 def _duration_ms(duration: Any, what: str) -> int:

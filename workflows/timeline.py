@@ -123,7 +123,7 @@ def read_entry(document: Mapping[str, Any], *, origin: int, now: int) -> Entry:
         after_ms=max(0, begun - origin),
         span_ms=max(0, (now if is_open or end is None else end) - begun),
         planned_end=end if is_open else None,
-        attempts=read_attempts(document.get("attempts", ()), now=now),
+        attempts=read_attempts(document.get("attempts", ()), now=now, left_out=document.get("attempts_left_out", 0)),
         has_output=state == "done" and document["type"] != "sleep" and "output" in document,
         output=output,
         error=error_text(document.get("error")),
@@ -140,10 +140,11 @@ def read_rollback(document: Mapping[str, Any], *, origin: int, now: int) -> Entr
     )
 
 
-def read_attempts(documents: Sequence[Mapping[str, Any]], *, now: int) -> tuple[Attempt, ...]:
+def read_attempts(documents: Sequence[Mapping[str, Any]], *, now: int, left_out: int = 0) -> tuple[Attempt, ...]:
+    """`left_out` came before them."""
     attempts = []
     before: int | None = None
-    for number, document in enumerate(documents, start=1):
+    for number, document in enumerate(documents, start=1 + left_out):
         start, end = time_of(document["start"]) or 0, time_of(document["end"])
         success = document["success"]
         attempts.append(

@@ -10,19 +10,20 @@ import logging
 import os
 import platform
 import sqlite3
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import uuid4
 
 import orjson
 
+from workflows.callbacks import FORKED_EXIT_CODE
 from workflows.errors import Failure, LifetimeEnded, StoreError
 from workflows.lifetime import Completed, Errored, Lifetime, Services
 from workflows.rollback import undo
 from workflows.states import Command, LogEvent, Status
 from workflows.store import journal, leases
-from workflows.store.connection import open_reader
+from workflows.store.connection import open_reader, store_error
 from workflows.store.instances import EVENT, carry_out_pending, pause, queue_woken, read_head
 from workflows.store.liveness import LifeLock, forget, is_dead
 from workflows.store.records import parse_failure
@@ -34,6 +35,7 @@ from workflows.workflow import Definition
 
 log = logging.getLogger("workflows")
 
+DAMAGED: Final = "store.damaged"
 RETRY_MS: Final = 1000  # how soon work that the store refused is tried again
 
 
@@ -47,14 +49,22 @@ class Tended:
 
 
 class Worker:
-    """`workflows` maps a workflow's id to its class; only those are claimed."""
+    """`workflows` maps a workflow's id to its class; only those are claimed. `take_up` is told the name of one that got
+    another id. `damage` comes true once the store's file
+    was found damaged: nothing goes on here then."""
 
-    def __init__(self, writer: Writer, services: Services, workflows: Mapping[str, Definition]) -> None:
+    def __init__(
+        self, writer: Writer, services: Services, workflows: Mapping[str, Definition],
+        take_up: Callable[[str], Coroutine[Any, Any, None]],
+    ) -> None:  # fmt: skip
         self.writer = writer
         self.services = services
         self.workflows = workflows
+        self.take_up = take_up
         self.lifetimes: dict[int, Lifetime] = {}
+        self.damage: asyncio.Future[StoreError] = asyncio.get_running_loop().create_future()
         self._reader = open_reader(writer.path)
+        self._pid = os.getpid()
         self._bell = asyncio.Event()
         self._is_crowded = False
         self._idle_timers: dict[int, Any] = {}
@@ -155,6 +165,8 @@ class Worker:
 
     async def _tend_forever(self) -> None:
         while not self._is_draining:
+            if os.getpid() != self._pid:  # forked by what an author started beside a callback: no second worker
+                os._exit(FORKED_EXIT_CODE)
             self._bell.clear()
             try:
                 tended = await self._tend_once()
@@ -165,7 +177,11 @@ class Worker:
                 await self._lose_all()
                 continue
             except StoreError as refused:
-                log.warning("worker.store_refused code=%s", refused.code)
+                if refused.code == DAMAGED:
+                    log.error("worker.store_damaged why=%s", refused.why)
+                    self.damage.set_result(refused)
+                    return
+                log.warning("worker.store_refused code=%s why=%s", refused.code, refused.why)
                 await self._pause_for(RETRY_MS)
                 continue
             except Exception:  # the task's root: a worker that stopped here would hold its lease and do nothing
@@ -207,6 +223,8 @@ class Worker:
             handle.cancel()
 
     async def _tend_once(self) -> Tended | None:
+        if self.writer.damage is not None:
+            raise self.writer.damage
         now = self.services.clock.now_ms()
         timing, limits = self.services.timing, self.services.limits
         beats = now - self._last_beat_ms >= timing.heartbeat_ms
@@ -253,7 +271,21 @@ class Worker:
         if now - self._last_look_ms < self.services.timing.look_ms:
             return set()
         self._last_look_ms = now
+        self._take_up_renewed()
         return self._dead_workers()
+
+    def _take_up_renewed(self) -> None:
+        """A workflow that was deleted and made anew has another id; its class is the one that is loaded here."""
+        names = orjson.dumps([definition.name for definition in self.workflows.values()]).decode()
+        known = "SELECT id, name FROM workflows WHERE name IN (SELECT value FROM json_each(?))"
+        try:
+            rows = self._reader.execute(known, (names,)).fetchall()
+        except sqlite3.Error:
+            return
+        for id_, name in rows:
+            if id_ not in self.workflows:
+                log.info("workflow.renewed name=%s", name)
+                self._spawn(self.take_up(name))
 
     def _peek(self, now: int) -> bool:
         """Whether there is work, by reading alone: an idle worker writes nothing. Notes when the next is due."""
@@ -264,7 +296,10 @@ class Worker:
                 " (SELECT min(wake_at) FROM instances WHERE status=7)",
                 (self.writer.worker_id,),
             ).fetchone()
-        except sqlite3.Error:
+        except sqlite3.Error as problem:
+            refused = store_error(self.writer.path, problem)
+            if refused.code == DAMAGED:
+                self.writer.refuse(refused)
             return True  # the writer will say what is wrong
         self._next_wake_ms = next_wake_ms
         return bool(is_ready or is_commanded or (next_wake_ms is not None and next_wake_ms <= now))

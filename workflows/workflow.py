@@ -48,6 +48,7 @@ class Workflow:
     `steps_max`     how many steps one lifetime may ask for, 1 to 25,000
     `retention`     {"success_retention": Duration, "error_retention": Duration}
     `schedules`     a cron text, or a list of them
+    `version`       a text of the author's; another one is another version, also where this module's source is the same
     `strict`        raise NonDeterminismError where a replay leaves out a finished step; else it is a logged warning
     """
 
@@ -56,6 +57,7 @@ class Workflow:
     steps_max: ClassVar[int | None] = None
     retention: ClassVar[Mapping[str, Duration] | None] = None
     schedules: ClassVar[str | list[str] | None] = None
+    version: ClassVar[str | None] = None
     strict: ClassVar[bool] = False
 
     async def run(self, event: WorkflowEvent, step: Any) -> Any:
@@ -126,10 +128,11 @@ def name_of(workflow: type[Workflow]) -> str:
 
 
 def code_hash(workflow: type[Workflow]) -> str:
-    """Of the module's source and the class's name: another hash is another version."""
+    """Of the module's source, the class's name and its `version`: another hash is another version."""
     path = getattr(sys.modules.get(workflow.__module__), "__file__", None)
     try:
         source = Path(path).read_bytes() if path else inspect.getsource(workflow).encode()
     except (OSError, TypeError):  # typed at a prompt: there is no source to hash
         source = workflow.__module__.encode()
-    return hashlib.sha256(source + b"\0" + workflow.__qualname__.encode()).hexdigest()
+    told = "" if workflow.version is None else f"\0{workflow.version}"
+    return hashlib.sha256(source + b"\0" + f"{workflow.__qualname__}{told}".encode()).hexdigest()

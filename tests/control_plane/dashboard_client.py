@@ -43,6 +43,7 @@ class Browser:
     http: httpx.AsyncClient
     plane: ControlPlane
     engine: Client
+    api: WorkflowsApi
 
     async def get(self, path: str, **headers: str) -> httpx.Response:
         return await self.http.get(path, headers={name.replace("_", "-"): text for name, text in headers.items()})
@@ -67,5 +68,5 @@ async def open_browser(plane: ControlPlane, folder: Path) -> AsyncIterator[Brows
         api = WorkflowsApi(Desk(store))
         transport = httpx.ASGITransport(create_app(plane, LateWorkflows(plane, lambda: api, lambda: True)))
         async with httpx.AsyncClient(transport=transport, base_url=ORIGIN) as http:
-            yield Browser(http, plane, engine)
+            yield Browser(http, plane, engine, api)
         await api.close()

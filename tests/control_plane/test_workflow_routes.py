@@ -1,5 +1,6 @@
 """Workflows under the control plane's tokens: each action with its access, and nothing for a stranger."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -8,13 +9,14 @@ import pytest
 
 from control_plane.late_workflows import LateWorkflows
 from control_plane.plane import ControlPlane
-from control_plane.tokens import Access
+from control_plane.tokens import Access, revoke_token
 from control_plane.workflow_routes import needed_for
 from tests.control_plane.dashboard_client import Browser, open_browser
 from workflows.desk import Desk
 from workflows.rest.app import WorkflowsApi
 from workflows.rest.paths import Action
 
+DEADLINE_S = 20.0
 ASKED = [
     ("GET", "", Access.READ),
     ("GET", "/nasty", Access.READ),
@@ -72,6 +74,21 @@ async def test_hardening_55_a_stranger_sees_nothing_whether_it_is_there_or_not(
     assert all('"code":10000' in each for each in told)
     for token in (None, "onehop_wrong"):
         assert (await ask(browser, method, path, token)).status_code == 401
+
+
+async def test_a_live_feed_ends_once_its_token_is_revoked(browser: Browser) -> None:
+    token = browser.token(Access.READ)
+    handle = await browser.engine.create("nasty")
+    following = asyncio.create_task(ask(browser, "GET", f"/nasty/instances/{handle.id}/subscribe", token))
+    async with asyncio.timeout(DEADLINE_S):
+        while browser.api.watch.subscribers_count == 0:
+            await asyncio.sleep(0.01)
+        with browser.plane.store.write() as transaction:
+            revoke_token(transaction, token.split("_")[1])
+        await handle.send_event("anything")
+        told = (await following).text
+    assert "event: workflow_queued" in told
+    assert "event: end" not in told
 
 
 def test_every_action_is_thought_of() -> None:

@@ -86,13 +86,18 @@ class Migrating(RuleBasedStateMachine):
         if branch == "topic":
             self.shown[f"topic.{name}.pages.localhost"] = True
 
+    def living(self, transaction: Transaction, site: Site, seq: int) -> Deployment | None:
+        try:
+            return read_deployment(transaction, site.site_no, seq)
+        except StoreInconsistent:
+            return None
+
     @rule(name=st.sampled_from(SITES), seq=st.integers(1, 3))
     def roll_back(self, name: str, seq: int) -> None:
         with self.legacy.it.store.write() as transaction:
             site = self.site(transaction, name)
-            try:
-                deployment = read_deployment(transaction, site.site_no, seq)
-            except StoreInconsistent:
+            deployment = self.living(transaction, site, seq)
+            if deployment is None:
                 return
             site = replace(site, order_last=site.order_last + 1)
             self.act(transaction).show_in_production(site, deployment, order=site.order_last)
@@ -101,11 +106,8 @@ class Migrating(RuleBasedStateMachine):
     def delete(self, name: str, seq: int) -> None:
         with self.legacy.it.store.write() as transaction:
             site = self.site(transaction, name)
-            try:
-                deployment = read_deployment(transaction, site.site_no, seq)
-            except StoreInconsistent:
-                return
-            if site.production is not None and site.production.seq == seq:
+            deployment = self.living(transaction, site, seq)
+            if deployment is None or (site.production is not None and site.production.seq == seq):
                 return
             self.act(transaction).delete_deployment(site, deployment, force=True)
         self.forget(f"{deployment.short_id}.{name}.pages.localhost")

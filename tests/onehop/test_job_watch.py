@@ -1,16 +1,18 @@
 """What a job's process tells of itself, with a clock that is stepped back under it."""
 
 from dataclasses import dataclass, field, replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from migration.progress import Control, Progress, State
 from migration.pulse import read_pulse
 from migration.samples import read_samples
 from onehop.data_folder import DataFolder
-from onehop.job_display import words_of
+from onehop.job_display import document_of, job_bar, words_of
 from onehop.job_watch import JobWatch
 from onehop.steady_clock import SteadyClock
 from tests.migration.slow_clock import Operator, SlowClock, slow_pacer
@@ -83,3 +85,15 @@ def test_the_end_s_reason_is_kept_with_the_samples(folder: DataFolder) -> None:
     failed = replace(WRITING, state=State.FAILED, reason="p99 has risen", ended_s=5_001.0)
     watch.look(failed, Control(), slow_pacer(SlowClock(), Operator()))
     assert [each.event for each in read_samples(folder.samples)] == ["", "failed: p99 has risen"]
+
+
+def test_on_a_narrow_terminal_stage_bar_and_share_stay_whole() -> None:
+    console = Console(file=StringIO(), force_terminal=True, width=72, color_system=None)
+    progress = replace(WRITING, migrated=500)
+    told = document_of(progress, Control(), None, 5_010.0)
+    with job_bar(console) as bar:
+        bar.show({**told, "rate": 2_500.0, "eta_s": 4.0})
+    assert isinstance(console.file, StringIO)
+    drawn = console.file.getvalue()
+    assert "writing    ━" in drawn
+    assert " 75% 500 of 1,000 · 2,500/s · 4 s left" in drawn

@@ -19,7 +19,9 @@ from workflows import (
 )
 from workflows.states import Status, Trigger
 from workflows.store.cursor import InstanceFilter
+from workflows.store.definitions import Registration, register_workflow
 from workflows.testing import open_test_engine
+from workflows.workflow import Definition
 
 
 async def sleeps(event: WorkflowEvent, step: Any) -> Any:
@@ -267,3 +269,25 @@ async def test_creating_too_many_is_refused_until_there_is_room(open_engine_here
     await handle.delete()
     await engine.advance("1 second")
     await engine.create(workflow)
+
+
+async def test_a_workflow_that_was_deleted_and_made_anew_is_taken_up_by_its_worker(
+    open_engine_here: OpenEngine,
+) -> None:
+    async def body(event: WorkflowEvent, step: Any) -> str:
+        return "done"
+
+    workflow = flow(body, schedules="0 0 1 1 *")
+    engine = await open_engine_here(workflow)
+    await engine.delete_workflow(workflow)
+    made_anew = Registration(name="flow", script_name="s", class_name="Flow", code_hash="0")
+    await engine.writer.submit(lambda tx: register_workflow(tx, made_anew))
+    handle = await engine.create("flow")
+    await engine.advance("10 seconds")
+    assert await handle.result(timeout=5) == "done"
+
+
+def test_another_version_of_a_class_is_another_version_of_its_workflow() -> None:
+    versions = [Definition.of(flow(sleeps, **given)) for given in ({}, {"version": "1"}, {"version": "2"}, {})]
+    assert len({each.code_hash for each in versions}) == 3
+    assert versions[0].code_hash == versions[3].code_hash

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.workflows.flows import OpenEngine, described, feed_types, flow, run_once, status_of, step_of
-from workflows import Workflow, WorkflowError, WorkflowEvent, WorkflowFatalError, WorkflowTimeoutError
+from workflows import Limits, Workflow, WorkflowError, WorkflowEvent, WorkflowFatalError, WorkflowTimeoutError
 from workflows.testing import open_test_engine
 
 
@@ -228,3 +228,25 @@ async def test_vector_10_three_waits_of_which_one_times_out(open_engine_here: Op
     await engine.advance("1 second")
     assert await handle.result(timeout=5) == [1, 2, "caught"]
     assert [step.step.count for step in described(engine, workflow).steps] == [1, 2, 3]
+
+
+async def test_events_that_nobody_takes_are_bounded_in_number_and_in_bytes(open_engine_here: OpenEngine) -> None:
+    async def body(event: WorkflowEvent, step: Any) -> Any:
+        await step.wait_for_event("first", type="go", timeout="10 days")
+        return len((await step.wait_for_event("w", type="t")).payload)
+
+    workflow = flow(body)
+    engine = await open_engine_here(workflow, limits=Limits(events=2, state_bytes=10_000))
+    handle = await engine.create(workflow, id="one")
+    await handle.send_event("t", "x" * 8000)
+    await engine.advance("1 minute")  # it hibernates: what it keeps is written anew, with its events
+    assert 8000 < engine.reads.gauges().state_bytes < 8010
+    with pytest.raises(WorkflowError, match="10000") as too_large:
+        await handle.send_event("t", "x" * 8000)
+    assert too_large.value.code == "instance.cannot_send_event"
+    await handle.send_event("t")
+    with pytest.raises(WorkflowError, match="limit 2"):
+        await handle.send_event("t")
+    await handle.send_event("go")  # it waits for this one
+    await engine.settle()
+    assert await handle.result(timeout=5) == 8000

@@ -24,6 +24,7 @@ from workflows import (
     open_engine,
 )
 from workflows.states import Status
+from workflows.store.connection import store_error
 from workflows.testing import open_test_engine
 
 KIB = 1024
@@ -125,6 +126,21 @@ async def test_a_damaged_database_refuses_and_says_how_to_restore_it(tmp_path: P
     assert refused.value.code == "store.damaged"
     assert str(path) in str(refused.value)
     assert "backup" in str(refused.value)
+
+
+async def test_a_worker_that_meets_damage_says_so_and_goes_no_further(tmp_path: Path) -> None:
+    path = tmp_path / "workflows.db"
+    workflow = flow(count_to)
+    async with open_engine(path, [workflow], timing=QUICK) as engine:
+        found = sqlite3.DatabaseError("database disk image is malformed")
+        found.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        engine.writer.refuse(store_error(path, found))  # as a reader does
+        async with asyncio.timeout(10):
+            damage = await engine.worker.damage
+        assert "backup" in damage.why
+        with pytest.raises(StoreError) as refused:
+            await engine.create_batch(workflow, [NewInstanceOptions()])
+        assert refused.value.code == "store.damaged"
 
 
 async def test_a_database_of_a_newer_program_is_refused(tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workflows.duration import DurationRefused, parse_duration_ms, parse_sleep_ms
-from workflows.errors import Failure, NonRetryableError, StepError, is_non_retryable
+from workflows.errors import Failure, NonRetryableError, PayloadTooLarge, StepError, is_non_retryable
 from workflows.identity import kebab_case, step_key
 from workflows.retry import retry_delay_ms
-from workflows.serialisation import Unserialisable, deserialise, serialise, shown
+from workflows.serialisation import UNREADABLE, Unserialisable, deserialise, serialise, serialise_limited, shown
 from workflows.states import Command, Status, Verdict, foreseen, judge
 from workflows.step_config import StepConfig
 
@@ -63,6 +63,51 @@ def test_values_that_json_lacks() -> None:
     assert shown(serialise({"b": b"xyz", "d": Decimal("1.5")})) == {"b": "[bytes(3 bytes)]", "d": "1.5"}
 
 
+@dataclass(frozen=True)
+class Place:
+    row: int
+
+
+MEMBERS = st.recursive(
+    SCALARS | st.builds(Place, st.integers(0, 9)),
+    lambda inner: st.frozensets(inner, max_size=2) | st.tuples(inner, inner),
+    max_leaves=4,
+)
+
+
+@given(st.sets(MEMBERS, max_size=3) | st.dictionaries(MEMBERS, st.integers(0, 9), max_size=3))
+def test_a_set_or_dict_is_read_back_or_refused(value: Any) -> None:
+    try:
+        data = serialise(value)
+    except Unserialisable:
+        return
+    assert len(deserialise(data)) == len(value)
+
+
+@pytest.mark.parametrize("value", [{frozenset([1])}, {Place(1)}, {Place(1): 2}, {(1, frozenset())}, {frozenset(): 1}])
+def test_members_that_read_back_have_no_hash_are_refused(value: Any) -> None:
+    with pytest.raises(Unserialisable, match="use a tuple"):
+        serialise(value)
+
+
+def test_what_cannot_be_read_back_is_shown_as_such() -> None:
+    assert shown(b'{"$":"set","v":[{"$":"set","v":[1]}]}') == UNREADABLE
+    assert shown(b'{"$":"decimal","v":"a"}') == UNREADABLE
+
+
+@pytest.mark.parametrize("digits_count", [4250, 5000])
+def test_an_int_of_more_digits_than_python_reads_is_refused(digits_count: int) -> None:
+    assert deserialise(serialise(10**4200)) == 10**4200
+    with pytest.raises(Unserialisable, match="bits"):
+        serialise(10**digits_count)
+
+
+@pytest.mark.parametrize("value", ["x" * 2000, b"x" * 2000, [1] * 2000, [["x" * 300] * 2] * 3, {"a": ("x" * 2000,)}])
+def test_far_too_large_a_value_is_refused_before_it_is_written(value: Any) -> None:
+    with pytest.raises(PayloadTooLarge, match="at least"):
+        serialise_limited(value, "it", 1000)
+
+
 @pytest.mark.parametrize("value", [object(), lambda: 1, (n for n in "a"), "\ud800", {"a": {"b": print}}, type])
 def test_what_has_no_stored_form_is_refused(value: Any) -> None:
     with pytest.raises(Unserialisable):
@@ -100,6 +145,10 @@ def test_row_53_durations(written: Any, ms: int) -> None:
         None,
         [],
         "1 Minutess",
+        2**63,
+        2**2000,
+        1e300,
+        "101 years",
     ],
 )
 def test_what_is_no_duration(written: Any) -> None:

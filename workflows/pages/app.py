@@ -8,7 +8,7 @@ Names and ids are one segment each, percent-encoded: ids may hold slashes, and "
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
@@ -43,15 +43,17 @@ from workflows.store.records import WorkflowRecord
 
 HEADINGS: Final[Mapping[int, str]] = {404: "There is nothing here", 403: "This isn't allowed", 429: "Too much at once"}
 CODE: Final = re.compile(r"[a-z_.]+: ")
+RESULTS_SHOWN_BYTES_MAX: Final = 1 << 20
 FORM_BYTES_MAX: Final = 3 * BODY_BYTES_MAX  # percent-encoding may triple it
 
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Who looks: the name of their token, and whether they may do anything."""
+    """Who looks: the name of their token, whether they may do anything, and whether they still may look."""
 
     name: str
     may_change: bool
+    may_go_on: Callable[[], bool]
 
 
 class Pages:
@@ -79,6 +81,7 @@ class Pages:
                 return await self._obey(segments, form, visitor)
             return await self._show(segments, request, visitor)
         except WorkflowError as error:
+            self._desk.note(error)
             raise translate(error) from error
 
     def show_refusal(self, error: ApiError) -> Response:
@@ -93,13 +96,13 @@ class Pages:
                 return await self._show_workflows(request.query_params, visitor)
             case ["-", "live"] | [_, "-", "live"]:
                 self._api.watch.refuse_crowd()
-                return stream_changes(self._api.watch)
+                return stream_changes(self._api.watch, may_go_on=visitor.may_go_on)
             case [workflow]:
                 return await self._show_instances(workflow, request.query_params, visitor)
             case [workflow, instance]:
                 return await self._show_instance(workflow, instance, visitor)
             case [workflow, instance, "-", "live"]:
-                return await self._follow(workflow, instance)
+                return await self._follow(workflow, instance, visitor)
             case _:
                 raise UnknownRoute
 
@@ -147,7 +150,7 @@ class Pages:
         now = self._desk.clock.now_ms()
 
         def ask(reads: Reads) -> dict[str, Any] | None:
-            detail = reads.describe(record.id, instance)
+            detail = reads.describe(record.id, instance, results_bytes_max=RESULTS_SHOWN_BYTES_MAX)
             return timeline_context(detail, now=now) if detail is not None else None
 
         context = await self._desk.read(ask)
@@ -157,13 +160,13 @@ class Pages:
             "instance.html", visitor, status_code=status, workflow=workflow, instance=instance, notice=notice, **context
         )
 
-    async def _follow(self, workflow: str, instance: str) -> Response:
+    async def _follow(self, workflow: str, instance: str, visitor: Visitor) -> Response:
         record = await find_workflow(self._desk, workflow)
         found = await self._desk.read(lambda reads: reads.instance(record.id, instance))
         if found is None:
             raise InstanceNotFound(workflow, instance)
         self._api.watch.refuse_crowd()
-        return stream_instance_changes(self._desk, self._api.watch, record, found)
+        return stream_instance_changes(self._desk, self._api.watch, record, found, may_go_on=visitor.may_go_on)
 
     # -- forms ---------------------------------------------------------------------------------------------------
 

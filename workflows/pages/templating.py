@@ -89,7 +89,9 @@ class Templates:
 
 
 def show_json(value: object) -> str:
-    text = orjson.dumps(value, option=orjson.OPT_INDENT_2).decode("utf-8")
+    text = orjson.dumps(value).decode("utf-8")
+    if len(text) <= JSON_CHARACTERS_MAX:  # what is nested deeply grows a hundredfold when indented
+        text = orjson.dumps(value, option=orjson.OPT_INDENT_2).decode("utf-8")
     if len(text) <= JSON_CHARACTERS_MAX:
         return text
     return f"{text[:JSON_CHARACTERS_MAX]}…\n({len(text):,} characters; the API has them all)"

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from envelope.answers import render_error, render_success
 from envelope.errors import UnknownRoute, ValueRefused
 from workflows.desk import Desk
-from workflows.errors import InstanceNotFound
+from workflows.errors import InstanceNotFound, StoreError
 from workflows.rest.bulk import Bulk
 from workflows.rest.errors import translate
 from workflows.rest.handlers import Call, Handlers, find_workflow
@@ -43,6 +43,13 @@ class WorkflowsApi:
 
     async def answer(self, call: Call) -> Response:
         """Raises ApiError, WorkflowError."""
+        try:
+            return await self._answer(call)
+        except StoreError as problem:
+            self.desk.note(problem)
+            raise
+
+    async def _answer(self, call: Call) -> Response:
         if call.target.action is Action.SUBSCRIBE:
             return await self.subscribe(call)
         return render_success(await self._handlers.answer(call))
@@ -57,7 +64,9 @@ class WorkflowsApi:
         types = frozenset(each for each in call.query.get("types", "").split(",") if each)
         if len(types) > TYPES_MAX:
             raise ValueRefused(f"types names at most {TYPES_MAX} types, with commas between")
-        return stream_instance(self.desk, self.watch, record, instance, after=after, types=types)
+        return stream_instance(
+            self.desk, self.watch, record, instance, after=after, types=types, may_go_on=call.may_go_on
+        )
 
     async def collect(self) -> int:
         """Removes what is past its retention now; a worker does so by itself, but some time later."""

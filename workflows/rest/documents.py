@@ -100,7 +100,7 @@ def step_document(detail: StepDetail, *, shows_plans: bool) -> Document:
         case "sleep":
             return sleep_document(detail.step, shows_plans=shows_plans)
         case "waitForEvent":
-            return wait_document(detail.step)
+            return wait_document(detail)
         case _:
             return do_document(detail)
 
@@ -117,7 +117,8 @@ def sleep_document(step: StepRecord, *, shows_plans: bool) -> Document:
     }
 
 
-def wait_document(step: StepRecord) -> Document:
+def wait_document(detail: StepDetail) -> Document:
+    step = detail.step
     is_over = step.state in (StepState.DONE, StepState.FAILED)
     return {
         "type": "waitForEvent",
@@ -126,15 +127,18 @@ def wait_document(step: StepRecord) -> Document:
         "end": iso(step.ended_on if is_over else step.due),
         "finished": is_over,
         "error": failure_document(step.error) if step.state is StepState.FAILED else None,
-        "output": event_document(step) if step.state is StepState.DONE else None,
+        "output": event_document(detail) if step.state is StepState.DONE else None,
         "event_type": step.event_type,
     }
 
 
-def event_document(step: StepRecord) -> Document | None:
-    if step.result is None:
+def event_document(detail: StepDetail) -> Document | None:
+    step = detail.step
+    if detail.left_out_bytes:
+        return {"type": step.event_type, "payload": left_out(detail), "timestamp": iso(step.ended_on)}
+    event = shown(step.result) if step.result is not None else None
+    if not isinstance(event, dict):
         return None
-    event = shown(step.result)
     return {"type": event["type"], "payload": event["payload"], "timestamp": same_width(event["timestamp"])}
 
 
@@ -152,10 +156,23 @@ def do_document(detail: StepDetail) -> Document:
     }
     if step.state is StepState.DONE:
         is_sensitive = config.get("sensitive") == "output"
-        document["output"] = REDACTED if is_sensitive else shown(step.result) if step.result is not None else None
+        document["output"] = REDACTED if is_sensitive else result_of(detail)
+    if detail.attempts_left_out > 0:
+        document["attempts_left_out"] = detail.attempts_left_out
     if detail.rollback is not None:
         document["rollback"] = do_document(detail.rollback)
     return document
+
+
+def result_of(detail: StepDetail) -> object:
+    if detail.left_out_bytes:
+        return left_out(detail)
+    return shown(detail.step.result) if detail.step.result is not None else None
+
+
+def left_out(detail: StepDetail) -> str:
+    """In a result's place, in an answer that has no room for it."""
+    return f"[{detail.left_out_bytes:,} bytes, left out here: ?step={shown_name(detail.step)} and the log have them]"
 
 
 def config_document(step: StepRecord, attempts: Sequence[AttemptRecord]) -> Document:

@@ -3,7 +3,8 @@
     404  10200 workflow.not_found      10400 instance.not_found    7003 no such path
     409  10405 instance.already_exists 10406 instance.cannot_…
     400  10407 what can't be read or can't be meant                413  10413 payload
-    429  10429 too much at once        401, 403  10000 tokens      500  10001 all else
+    429  10429 too much at once        401, 403  10000 tokens      503  10001 the store is locked
+    500  10001 all else
 
 Messages begin with the model's own word for the error, so that a person can look it up.
 """
@@ -27,6 +28,7 @@ from workflows.errors import InstanceNotFound, StoreError, WorkflowError, Workfl
 from workflows.intake import RateExceeded
 
 RETRY_AFTER_S: Final = 1
+BUSY_RETRY_AFTER_S: Final = 5
 
 
 class Refusal(ApiError):
@@ -58,8 +60,7 @@ def translate(error: Exception) -> ApiError:
                 404, 10400, f"workflows.api.error.instance.not_found: there is no such instance; {LISTED['instance']}"
             )
         case StoreError():
-            told = STORE_TOLD.get(error.code, "the store failed; the server's log has the reason")
-            return Refusal(500, 10001, f"workflows.api.error.internal_server: {told}")
+            return translate_store(error)
         case RateExceeded():
             return too_many(f"{error.code}: {error.why}", retry_after_s=error.retry_after_s)
         case WorkflowError():
@@ -82,6 +83,14 @@ def translate(error: Exception) -> ApiError:
             return Refusal(400, 10407, f"body: {error.detail}")
         case _:
             return Refusal(500, 10001, "workflows.api.error.internal_server: the server's log has the reason")
+
+
+def translate_store(error: StoreError) -> ApiError:
+    told = STORE_TOLD.get(error.code, "the store failed; the server's log has the reason")
+    message = f"workflows.api.error.internal_server: {told}"
+    if error.code == "store.busy":
+        return Refusal(503, 10001, message, headers={"retry-after": str(BUSY_RETRY_AFTER_S)})
+    return Refusal(500, 10001, message)
 
 
 def translate_refusal(error: WorkflowError) -> ApiError:

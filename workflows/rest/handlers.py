@@ -63,12 +63,14 @@ BODY_BYTES_MAX: Final = PAYLOAD_BYTES_MAX + 4096
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, past its door. `is_local`: asked in the dialect of a local development session."""
+    """One request, past its door. `is_local`: asked in the dialect of a local development session. `may_go_on`: whether
+    the door would still let it in; an answer that lasts asks again and again."""
 
     request: Request
     target: Target
     held: Held
     is_local: bool = False
+    may_go_on: Callable[[], bool] = lambda: True
 
     @property
     def query(self) -> Mapping[str, str]:
@@ -246,9 +248,10 @@ class Handlers:
         record = await self._workflow(call)
         order = parse_order(call.query.get("order"), default="asc")
         is_simple = call.query.get("simple") == "true"
+        only = call.query.get("step") or None
 
         def ask(reads: Reads) -> Document | None:
-            detail: InstanceDetail | None = reads.describe(record.id, call.target.instance, order=order)
+            detail: InstanceDetail | None = reads.describe(record.id, call.target.instance, order=order, only=only)
             if detail is None:
                 return None
             return detail_document(detail, is_simple=is_simple, shows_plans=not call.is_local)
@@ -259,7 +262,7 @@ class Handlers:
         return found
 
     async def show_log(self, call: Call) -> list[Document]:
-        """The instance's events past `after`, oldest first."""
+        """The instance's events past `after`, oldest first; as many as one answer holds, [] when there is none."""
         record = await self._workflow(call)
         after = parse_event_id(call.query.get("after"))
         instance = call.target.instance

@@ -40,6 +40,8 @@ HEADERS: Final = {
     "x-accel-buffering": "no",  # proxies that would hold events back are asked not to
 }
 
+Admits = Callable[[], bool]
+"""Whether whoever listens still may."""
 Seen = tuple[list[FeedEvent], bool]
 """Events, and whether more can come."""
 
@@ -62,6 +64,10 @@ class Watch:
     @property
     def is_ended(self) -> bool:
         return self._is_ended
+
+    @property
+    def subscribers_count(self) -> int:
+        return self._subscribers_count
 
     def refuse_crowd(self) -> None:
         """Raises ApiError where there are too many subscribers already."""
@@ -117,15 +123,16 @@ class Watch:
 
 
 def stream_instance(
-    desk: Desk, watch: Watch, record: WorkflowRecord, instance: InstanceRecord, *, after: int, types: Collection[str]
-) -> StreamingResponse:
+    desk: Desk, watch: Watch, record: WorkflowRecord, instance: InstanceRecord, *, after: int, types: Collection[str],
+    may_go_on: Admits,
+) -> StreamingResponse:  # fmt: skip
     """Ends after the event that ended the instance, also where `types` hides it (empty: all are shown). A stream that
     ends without saying so is to be taken up again."""
 
     async def lines() -> AsyncIterator[bytes]:
         last = after
         async with watch.subscribing():
-            async for version in turns(watch):
+            async for version in turns(watch, may_go_on):
                 events, can_go_on = await desk.read(question(record, instance, last))
                 while events:
                     for event in events:
@@ -134,6 +141,8 @@ def stream_instance(
                             yield render_event(event, instance.id)
                     if events[-1].is_terminal:
                         yield END
+                        return
+                    if not may_go_on():
                         return
                     events, can_go_on = await desk.read(question(record, instance, last))
                 if not can_go_on:
@@ -146,7 +155,7 @@ def stream_instance(
 
 
 def stream_instance_changes(
-    desk: Desk, watch: Watch, record: WorkflowRecord, instance: InstanceRecord
+    desk: Desk, watch: Watch, record: WorkflowRecord, instance: InstanceRecord, *, may_go_on: Admits
 ) -> StreamingResponse:
     """Tells that this instance changed, without saying how: for a page that then asks again. Ends when it is gone."""
 
@@ -159,7 +168,7 @@ def stream_instance_changes(
     async def lines() -> AsyncIterator[bytes]:
         before = await desk.read(ask)
         async with watch.subscribing():
-            async for version in turns(watch):
+            async for version in turns(watch, may_go_on):
                 now = await desk.read(ask)
                 yield CHANGE if now != before else BEAT
                 if now is None:
@@ -170,13 +179,13 @@ def stream_instance_changes(
     return stream(lines())
 
 
-def stream_changes(watch: Watch) -> StreamingResponse:
+def stream_changes(watch: Watch, *, may_go_on: Admits) -> StreamingResponse:
     """Tells that anything changed, at most once a while: for pages that show many instances."""
 
     async def lines() -> AsyncIterator[bytes]:
         before = watch.version
         async with watch.subscribing():
-            async for version in turns(watch):
+            async for version in turns(watch, may_go_on):
                 yield CHANGE if version != before else BEAT
                 before = version
                 await asyncio.sleep(CHANGES_S)
@@ -185,11 +194,12 @@ def stream_changes(watch: Watch) -> StreamingResponse:
     return stream(lines())
 
 
-async def turns(watch: Watch) -> AsyncIterator[int]:
-    """The watch's version, for as long as a stream may last: then whoever listens comes again, with a token."""
+async def turns(watch: Watch, may_go_on: Admits) -> AsyncIterator[int]:
+    """The watch's version, for as long as a stream may last: then whoever listens comes again, with a token. One whose
+    token was revoked meanwhile is told nothing more."""
     loop = asyncio.get_running_loop()
     ends_s = loop.time() + STREAM_S_MAX
-    while not watch.is_ended and loop.time() < ends_s:
+    while not watch.is_ended and loop.time() < ends_s and may_go_on():
         yield watch.version
 
 

@@ -8,7 +8,7 @@ as small as a second's commits, and to sync what overwrites a file takes half th
 place of 400 µs, ext4). A second connection would wait for the writer's lock in vain where it hardly lets go of it.
 
 A reader that stays (a backup) keeps the log's end in use: then nothing is asked of the writer. Its own threshold stays,
-far higher, as the log's bound.
+far higher, for when this one doesn't keep up.
 """
 
 import sqlite3

@@ -17,13 +17,16 @@ from typing import Final
 from workflows.errors import StoreError
 from workflows.store.schema import bring_up_to_date
 
-BUSY_TIMEOUT_MS: Final = 30_000
+BUSY_TIMEOUT_MS: Final = 5_000
 STATEMENTS_CACHED: Final = 256
 PRIMARY_CODE: Final = 0xFF  # SQLite's extended codes keep the primary one in the low byte
-CHECKPOINT_PAGES: Final = 32_000  # 128 MiB of log: the bound, should checkpoints.py not keep up
+CHECKPOINT_PAGES: Final = 32_000  # 128 MiB of log: from there on a commit moves it itself, if checkpoints.py has not
 FULL: Final = "PRAGMA synchronous = FULL"
 NORMAL: Final = "PRAGMA synchronous = NORMAL"
 CACHE_KIB: Final = 32 * 1024
+LOG_BYTES_KEPT: Final = 128 << 20
+"""A log's file that is larger is made smaller once the log begins anew. It can grow past CHECKPOINT_PAGES, as far as
+the disk goes: by one large commit, and by all that is committed while a reader holds an older view."""
 
 
 def open_connection(path: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> sqlite3.Connection:
@@ -38,6 +41,7 @@ def open_connection(path: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> sq
             connection.execute(FULL)
             connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
             connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+            connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES_KEPT}")
             bring_up_to_date(connection)
         except BaseException:
             connection.close()
@@ -71,7 +75,7 @@ def store_error(path: Path, problem: sqlite3.Error) -> StoreError:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return StoreError(
                 "store.busy",
-                f"{path} stayed locked for {BUSY_TIMEOUT_MS // 1000} s; another program holds it: {problem}",
+                f"{path} stayed locked for {BUSY_TIMEOUT_MS // 1000} s or more; another program holds it: {problem}",
             )
         case sqlite3.SQLITE_FULL:
             return StoreError("store.full", f"no room for {path}: {problem}; free some, the work goes on by itself")

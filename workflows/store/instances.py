@@ -12,6 +12,7 @@ from uuid import uuid4
 import orjson
 
 from workflows.errors import Failure, InstanceNotFound, WorkflowError
+from workflows.limits import Limits
 from workflows.states import Command, LogEvent, Status, Trigger, Verdict, foreseen, judge
 from workflows.store.records import render_failure
 from workflows.store.transaction import Transaction
@@ -144,7 +145,7 @@ def order(transaction: Transaction, workflow_id: str, instance_id: str, command:
     if verdict is Verdict.REFUSE:
         raise WorkflowError(f"instance.cannot_{what}", f"instance {instance_id!r} is {status.api_name}")
     if command.get("from") is not None and find_step(transaction, head.seq, command["from"]) is None:
-        raise WorkflowError("instance.cannot_restart", f"instance {instance_id!r} has no step {command['from']}")
+        raise WorkflowError("instance.cannot_restart", f"instance {instance_id!r} has no {_told(command['from'])}")
     if verdict is Verdict.NOTHING:
         return head, False
     if head.lease_owner is None:
@@ -152,6 +153,10 @@ def order(transaction: Transaction, workflow_id: str, instance_id: str, command:
         return head, False
     leave_pending(transaction, head, command)
     return head, True
+
+
+def _told(origin: dict[str, Any]) -> str:
+    return f"step {origin['name']!r} number {origin.get('count') or 1} of type {origin.get('type') or 'do'}"
 
 
 def leave_pending(transaction: Transaction, head: Head, command: dict[str, Any]) -> None:
@@ -338,7 +343,9 @@ def delete(transaction: Transaction, seq: int) -> None:
 # ---- events
 
 
-def send_event(transaction: Transaction, workflow_id: str, instance_id: str, event_type: str, payload: bytes) -> Head:
+def send_event(
+    transaction: Transaction, workflow_id: str, instance_id: str, event_type: str, payload: bytes, limits: Limits
+) -> Head:
     """Durable once this commits. Wakes the instance if it hibernates and waits for this type. Raises WorkflowError."""
     head = find(transaction, workflow_id, instance_id)
     status = head.foreseen
@@ -346,6 +353,7 @@ def send_event(transaction: Transaction, workflow_id: str, instance_id: str, eve
         raise InstanceNotFound(workflow_id, instance_id)
     if status.is_terminal:
         raise WorkflowError("instance.cannot_send_event", f"instance {instance_id!r} is {status.api_name}")
+    _refuse_flood(transaction, head, event_type, len(payload), limits)
     add_event(transaction, head.seq, event_type, payload)
     if head.lease_owner is not None:
         leave_pending(transaction, head, {"do": EVENT})
@@ -354,11 +362,32 @@ def send_event(transaction: Transaction, workflow_id: str, instance_id: str, eve
     return head
 
 
+def _refuse_flood(transaction: Transaction, head: Head, event_type: str, payload_bytes: int, limits: Limits) -> None:
+    """Raises WorkflowError. However many nobody waits for, the one that is waited for has a place."""
+    (count,) = transaction.one("SELECT count(*) FROM events WHERE instance_seq=?", (head.seq,)) or (0,)
+    (held_bytes,) = transaction.one("SELECT state_bytes FROM instances WHERE seq=?", (head.seq,)) or (0,)
+    why = None
+    if count >= limits.events and not _is_missed(transaction, head.seq, event_type):
+        why = f"holds {count} events that it hasn't taken, limit {limits.events}"
+    elif held_bytes + payload_bytes > limits.state_bytes:
+        why = (
+            f"keeps {held_bytes} bytes, its events included; with this one that passes the limit, {limits.state_bytes}"
+        )
+    if why is not None:
+        raise WorkflowError("instance.cannot_send_event", f"instance {head.id!r} {why}")
+
+
 def add_event(transaction: Transaction, seq: int, event_type: str, payload: bytes) -> None:
     transaction.execute(
         "INSERT INTO events(instance_seq, type, payload, received_on) VALUES(?,?,?,?)",
         (seq, event_type, payload, transaction.now_ms),
     )
+    transaction.execute("UPDATE instances SET state_bytes=state_bytes+? WHERE seq=?", (len(payload), seq))
+
+
+def _is_missed(transaction: Transaction, seq: int, event_type: str) -> bool:
+    has_one = transaction.one("SELECT 1 FROM events WHERE instance_seq=? AND type=? LIMIT 1", (seq, event_type))
+    return has_one is None and _is_waited_for(transaction, seq, event_type)
 
 
 def _is_waited_for(transaction: Transaction, seq: int, event_type: str) -> bool:

@@ -173,7 +173,10 @@ def _claim_one(transaction: Transaction, worker_id: str, seq: int) -> Claimed:
 
 
 def hibernate(transaction: Transaction, instance: InstanceRecord, wake_at: int, state_bytes: int) -> bool:
-    """Gives the instance up until `wake_at`. Queued instead (and False) where an event came or a command waits."""
+    """Gives the instance up until `wake_at`. Queued instead (and False) where an event came or a command waits.
+
+    `state_bytes` is without the events that it has not taken.
+    """
     head_row = transaction.one(f"SELECT {HEAD_COLUMNS} FROM instances WHERE seq=?", (instance.seq,))
     if head_row is None:
         return False
@@ -186,7 +189,7 @@ def hibernate(transaction: Transaction, instance: InstanceRecord, wake_at: int, 
     )
     transaction.execute(
         "UPDATE instances SET status=7, wake_at=?, modified_on=?, lease_owner=NULL, pending_cmd=NULL,"
-        " state_bytes=? WHERE seq=?",
+        " state_bytes=?+(SELECT coalesce(sum(length(payload)), 0) FROM events WHERE instance_seq=seq) WHERE seq=?",
         (wake_at, now, state_bytes, instance.seq),
     )
     transaction.log(instance.workflow_id, instance.seq, LogEvent.WAITING)

@@ -19,6 +19,9 @@ from workflows.store.connection import translated
 
 REDACTED: Final = "[REDACTED]"
 FEED_MAX: Final = 500
+FEED_BYTES_MAX: Final = 1 << 20
+"""Up to so much, and one more row: each subscriber holds what it was given until it has sent it."""
+SIZED_COLUMNS: Final = (4, 8, 9, 10)  # meta_json, result, params, output
 TERMINAL_TYPES: Final = frozenset({"workflow_completed", "workflow_errored", "workflow_terminated"})
 TYPES: Final[dict[int, tuple[str, ...]]] = {
     LogEvent.WORKFLOW_QUEUED: ("workflow_queued",),
@@ -76,20 +79,29 @@ class FeedEvent:
 def read_feed(
     connection: sqlite3.Connection, path: Path, seq: int, *, after: int, count_max: int = FEED_MAX
 ) -> list[FeedEvent]:
-    """Events with an id past `after`, oldest first; up to `count_max` log rows of them."""
+    """Events with an id past `after`, oldest first; up to `count_max` log rows of them, and about FEED_BYTES_MAX."""
     with translated(path):
-        rows = connection.execute(
-            "SELECT log.id, log.ts, log.event, log.attempt, log.meta_json, s.name, s.count, s.config_json, s.result,"
-            " CASE WHEN log.event IN (1, 2) THEN i.params END, CASE WHEN log.event = 2 THEN i.output END, i.error_json"
+        found = connection.execute(
+            "SELECT log.id, log.ts, log.event, log.attempt, log.meta_json, s.name, s.count, s.config_json,"
+            " CASE WHEN log.event IN (6, 15) THEN s.result END, CASE WHEN log.event = 1 THEN i.params END,"
+            " CASE WHEN log.event = 2 THEN i.output END"
             " FROM log JOIN instances AS i ON i.seq = log.instance_seq LEFT JOIN steps AS s ON s.id = log.step_id"
             " WHERE log.instance_seq = ? AND log.id >= ? ORDER BY log.id LIMIT ?",
             (seq, after, count_max),  # a row with the id `after` may have a second event past it
-        ).fetchall()
+        )
+        rows: list[tuple[Any, ...]] = []
+        bytes_count = 0
+        for row in found:
+            rows.append(row)
+            bytes_count += sum(len(row[column] or b"") for column in SIZED_COLUMNS)
+            if bytes_count > FEED_BYTES_MAX and row[0] > after:
+                break
+        found.close()
     return [event for row in rows for event in _events(row) if event.id > after]
 
 
 def _events(row: tuple[Any, ...]) -> Iterator[FeedEvent]:
-    id_, ts, code, attempt, meta_json, name, count, config_json, result, params, output, _error_json = row
+    id_, ts, code, attempt, meta_json, name, count, config_json, result, params, output = row
     meta: dict[str, Any] = orjson.loads(meta_json) if meta_json else {}
     types = TYPES.get(code, (f"event_{code}",))
     if code == LogEvent.STEP_FAILURE and attempt is None:  # the step failed between attempts: its delay function did

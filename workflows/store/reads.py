@@ -5,7 +5,8 @@ One `Reads` belongs to one thread at a time. Each call sees one commit, also whe
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final, Generic, Literal, TypeVar
 
@@ -53,11 +54,17 @@ class InstancePage:
 
 @dataclass(frozen=True, slots=True)
 class StepDetail:
-    """A step with all its attempts, in order; `rollback` is its undoing, once that began."""
+    """A step with its attempts, in order; `rollback` is its undoing, once that began.
+
+    What an answer has no room for is left out: `left_out_bytes` of a result, which is None then, and the first
+    `attempts_left_out` attempts.
+    """
 
     step: StepRecord
     attempts: tuple[AttemptRecord, ...]
     rollback: "StepDetail | None" = None
+    left_out_bytes: int = 0
+    attempts_left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +98,23 @@ class Gauges:
 
 
 METRICS_MAX: Final = 10_000
+STEPS_TOLD_MAX: Final = 50_000
+ATTEMPTS_TOLD_MAX: Final = 20_000
+ATTEMPTS_TOLD_BYTES_MAX: Final = 4 << 20
+ERROR_TOLD_MAX: Final = 1000
+RESULTS_TOLD_BYTES_MAX: Final = 4 << 20
+"""How much of an instance one answer tells: an instance may hold a gigabyte, and ten may ask for it at once."""
+TOLD_ERROR: Final = (
+    "json_object('name', json_extract({0}, '$.name'), 'message',"
+    f" substr(json_extract({{0}}, '$.message'), 1, {ERROR_TOLD_MAX}))"
+)
+STEPS_TOLD: Final = (
+    STEP_COLUMNS.replace(" result,", " CASE WHEN length(result) <= ?1 THEN result END,").replace(
+        " error_json,", f" CASE WHEN error_json IS NOT NULL THEN {TOLD_ERROR.format('error_json')} END,"
+    )
+    + ", coalesce(length(result), 0)"
+)
+LISTED_COLUMNS: Final = INSTANCE_COLUMNS.replace("params, output,", "x'', NULL,")
 
 
 class Reads:
@@ -163,7 +187,8 @@ class Reads:
     def instances(
         self, workflow_id: str, filter_: InstanceFilter, *, per_page: int = 25, cursor: str | None = None, page: int = 1
     ) -> InstancePage:
-        """By creation. Goes on from `cursor`, or (deprecated) skips the pages before `page`. Raises WorkflowError."""
+        """By creation, without params and outputs. Goes on from `cursor`, or (deprecated) skips the pages before
+        `page`. Raises WorkflowError."""
         mark = filter_.mark(workflow_id)
         conditions, parameters = ["workflow_id = ?"], [workflow_id]
         for condition, value in (
@@ -182,7 +207,7 @@ class Reads:
         order = filter_.direction.upper()
         with translated(self._path):
             rows = self._all(
-                f"SELECT {INSTANCE_COLUMNS} FROM instances WHERE {' AND '.join(conditions)}"
+                f"SELECT {LISTED_COLUMNS} FROM instances WHERE {' AND '.join(conditions)}"
                 f" ORDER BY created_on {order}, seq {order} LIMIT ? OFFSET ?",
                 *parameters, per_page + 1, (page - 1) * per_page,
             )  # fmt: skip
@@ -217,9 +242,14 @@ class Reads:
         return instance_record(rows[0]) if rows else None
 
     def describe(
-        self, workflow_id: str, instance_id: str, *, order: Literal["asc", "desc"] = "asc"
-    ) -> InstanceDetail | None:
-        """The instance with its steps in order of start, each with its attempts; rollbacks lie within their steps."""
+        self, workflow_id: str, instance_id: str, *, order: Literal["asc", "desc"] = "asc", only: str | None = None,
+        results_bytes_max: int = RESULTS_TOLD_BYTES_MAX,
+    ) -> InstanceDetail | None:  # fmt: skip
+        """The instance with its steps in order of start, each with its attempts; rollbacks lie within their steps.
+
+        Where results take more than `results_bytes_max` together, the largest are left out. `only` is one step's shown
+        name, whose result is there whatever its size.
+        """
         with self._one_commit():
             rows = self._all(
                 f"SELECT {INSTANCE_COLUMNS} FROM instances WHERE workflow_id = ? AND id = ?",
@@ -228,28 +258,55 @@ class Reads:
             if not rows:
                 return None
             instance = instance_record(rows[0])
-            steps = self._all(
-                f"SELECT {STEP_COLUMNS} FROM steps WHERE instance_seq = ? ORDER BY ord",
-                instance.seq,
+            each_max = (
+                self._result_bytes_max(instance.seq, results_bytes_max) if only is None else RESULTS_TOLD_BYTES_MAX
             )
-            failed = self._all(
-                "SELECT step_id, n, started_on, ended_on, error_json, retry_delay_ms FROM attempts"
-                " WHERE instance_seq = ? ORDER BY step_id, n", instance.seq,
+            steps = self._all(
+                f"SELECT {STEPS_TOLD} FROM steps WHERE instance_seq = ?2 AND (?3 IS NULL OR name || '-' || count = ?3)"
+                " ORDER BY ord LIMIT ?4",
+                each_max, instance.seq, only, STEPS_TOLD_MAX,
             )  # fmt: skip
-        attempts: dict[int, list[AttemptRecord]] = {}
-        for step_id, n, started_on, ended_on, error_json, retry_delay_ms in failed:
-            attempt = AttemptRecord(n, started_on, ended_on, False, parse_failure(error_json), retry_delay_ms)
-            attempts.setdefault(step_id, []).append(attempt)
-        details = [_detail(step_record(row), attempts) for row in steps]
+            attempts = self._attempts(instance.seq)
+        details = [_detail(step_record(row[:-1]), attempts.get(row[0], []), row[-1]) for row in steps]
         undone = {
             detail.step.key.removeprefix("rollback:"): detail for detail in details if detail.step.kind == "rollback"
         }
         shown = [
-            StepDetail(detail.step, detail.attempts, undone.get(detail.step.key))
+            replace(detail, rollback=undone.get(detail.step.key))
             for detail in details
             if detail.step.kind != "rollback"
         ]
         return InstanceDetail(instance, tuple(shown if order == "asc" else reversed(shown)))
+
+    def _result_bytes_max(self, seq: int, total_max: int) -> int:
+        """How large a result may be so that all that are no larger take `total_max` together, at most."""
+        ((total,),) = self._all("SELECT coalesce(sum(length(result)), 0) FROM steps WHERE instance_seq = ?", seq)
+        if total <= total_max:
+            return int(total)
+        lengths = self._all(
+            "SELECT length(result) FROM steps WHERE instance_seq = ? AND result NOT NULL ORDER BY 1", seq
+        )
+        upto = accumulate(length for (length,) in lengths)
+        first_out: int = next(length for (length,), sum_ in zip(lengths, upto, strict=True) if sum_ > total_max)
+        return first_out - 1
+
+    def _attempts(self, seq: int) -> dict[int, list[AttemptRecord]]:
+        """Failed attempts by step's id, oldest first: the newest that there is room for."""
+        rows = self._connection.execute(
+            f"SELECT step_id, n, started_on, ended_on, {TOLD_ERROR.format('error_json')}, retry_delay_ms FROM attempts"
+            " WHERE instance_seq = ? ORDER BY step_id DESC, n DESC LIMIT ?",
+            (seq, ATTEMPTS_TOLD_MAX),
+        )
+        attempts: dict[int, list[AttemptRecord]] = {}
+        told_bytes = 0
+        for step_id, n, started_on, ended_on, error_json, retry_delay_ms in rows:
+            told_bytes += len(error_json)
+            if told_bytes > ATTEMPTS_TOLD_BYTES_MAX:
+                break
+            attempt = AttemptRecord(n, started_on, ended_on, False, parse_failure(error_json), retry_delay_ms)
+            attempts.setdefault(step_id, []).insert(0, attempt)
+        rows.close()
+        return attempts
 
     def feed(self, seq: int, *, after: int = 0) -> list[FeedEvent]:
         """Events of the instance past id `after`, oldest first, bounded; [] when there are none yet."""
@@ -339,9 +396,12 @@ class Reads:
         return result, parse_failure(error_json) if state == StepState.FAILED else None
 
 
-def _detail(step: StepRecord, failed: dict[int, list[AttemptRecord]]) -> StepDetail:
-    attempts = failed.get(step.id, [])
-    if step.kind in ("do", "rollback") and step.attempts > len(attempts) and step.attempt_started_on is not None:
+def _detail(step: StepRecord, failed: list[AttemptRecord], result_bytes: int) -> StepDetail:
+    attempts = failed
+    is_tried = step.kind in ("do", "rollback") and step.attempt_started_on is not None
+    is_open = step.state in (StepState.RUNNING, StepState.DONE)
+    if is_tried and is_open and step.attempts > (failed[-1].n if failed else 0):
+        assert step.attempt_started_on is not None
         is_done = step.state is StepState.DONE
         last = AttemptRecord(
             step.attempts,
@@ -352,4 +412,6 @@ def _detail(step: StepRecord, failed: dict[int, list[AttemptRecord]]) -> StepDet
             None,
         )
         attempts = [*attempts, last]
-    return StepDetail(step, tuple(attempts))
+    left_out_bytes = result_bytes if step.result is None else 0
+    attempts_left_out = step.attempts - len(attempts) if is_tried else 0
+    return StepDetail(step, tuple(attempts), None, left_out_bytes, attempts_left_out)

@@ -15,6 +15,8 @@ def fire_due(transaction: Transaction, schedules: Mapping[str, Sequence[Cron]]) 
     """`schedules`: workflow id -> its crons. A cron seen for the first time begins now. Returns how many fired."""
     fired = 0
     for workflow_id, crons in schedules.items():
+        if transaction.one("SELECT 1 FROM workflows WHERE id=?", (workflow_id,)) is None:  # deleted under its worker
+            continue
         for cron in crons:
             row = transaction.one("SELECT fired_on FROM fired WHERE workflow_id=? AND cron=?", (workflow_id, cron.text))
             if row is None:

@@ -13,6 +13,7 @@ alone, so commands are functions of the database that may run twice. A future is
 """
 
 import asyncio
+import logging
 import os
 import queue
 import random
@@ -33,6 +34,8 @@ Command = Callable[[Transaction], Result]
 Asked = tuple[Callable[[Transaction], Any], bool, bool, "Commit[Any]"]  # command, leased, synced, whom to tell
 Told = tuple["Commit[Any]", Any, BaseException | None]
 
+log = logging.getLogger("workflows")
+
 BUSY_TRIES_MAX: Final = 5
 GROUP_MAX: Final = 2000
 
@@ -52,9 +55,14 @@ class Commit(asyncio.Future[Result]):
 
 
 class Writer:
-    """Use as a context manager, on one event loop. `worker_id` is whose lease guards the leased commands."""
+    """Use as a context manager, on one event loop. `worker_id` is whose lease guards the leased commands.
 
-    def __init__(self, path: Path, now_ms: Callable[[], int]) -> None:
+    A locked database is waited for (connection.BUSY_TIMEOUT_MS), and again up to `busy_tries_max` times: work that runs
+    can wait, whoever asked for a command wants a word.
+    """
+
+    def __init__(self, path: Path, now_ms: Callable[[], int], *, busy_tries_max: int = BUSY_TRIES_MAX) -> None:
+        self._busy_tries_max = busy_tries_max
         self.path = path
         self.worker_id: str | None = None
         self.busy_count = 0
@@ -145,6 +153,15 @@ class Writer:
         except RuntimeError:  # the loop was closed under us: nobody is left to tell
             self._is_closing = True
 
+    @property
+    def damage(self) -> StoreError | None:
+        """What it refuses everything with, once somebody met damage in the file."""
+        return self._damage
+
+    def refuse(self, damage: StoreError) -> None:
+        """A reader met it: nothing is written into such a file any more."""
+        self._damage = self._damage or damage
+
     def _deliver(self, told: list[Told]) -> None:
         self._pending_count -= len(told)
         for future, result, error in told:
@@ -201,13 +218,14 @@ class Writer:
             self._syncs = syncs
 
     def _begin(self) -> None:
-        for tried in range(BUSY_TRIES_MAX + 1):
+        for tried in range(self._busy_tries_max + 1):
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as problem:
-                if problem.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or tried == BUSY_TRIES_MAX:
+                if problem.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or tried == self._busy_tries_max:
                     raise
                 self.busy_count += 1
+                log.warning("store.busy tried=%d: another program holds the database", tried + 1)
                 time.sleep(random.uniform(0.01, 0.1) * (tried + 1))  # noqa: S311 - jitter, not a secret
             else:
                 return

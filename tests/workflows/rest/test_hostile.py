@@ -1,6 +1,7 @@
 """Workflows' hostile input: whatever comes in, the answer is an envelope, and never a failure of ours."""
 
 import json
+import sqlite3
 from pathlib import Path
 from urllib.parse import quote
 
@@ -9,17 +10,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.workflows.rest.client import Api, mounted
-from workflows import Limits
+from workflows import Limits, NewInstanceOptions, open_client
 from workflows.desk import Desk
 from workflows.rest.app import WorkflowsApi
+from workflows.store.definitions import Registration, register_workflow
 
 NO_CREATIONS = [
     b"{", b"[]", b"1", b'"a"', b'{"instance_id":1}', b'{"instance_id":{"a":1}}', b'{"params":NaN}', b'{"params":1e999}',
     b'{"a":1,"a":2}', b'{"params":1,"params":2}', b"[" * 100_000, b'{"params":' + b"[" * 200 + b"]" * 200 + b"}",
     b'{"instance_id":"\\ud800"}', b"\xff", b'{"instance_retention":5}', b'{"instance_id":"a","id":"a"}',
     b'{"instance_retention":{"success_retention":-1}}', b'{"instance_retention":{"success_retention":"soon"}}',
-    b'{"unheard":1}',
+    b'{"unheard":1}', b'{"instance_retention":{"success_retention":9223372036854775807}}',
+    b'{"instance_retention":{"error_retention":9223372036854775808}}',
+    b'{"instance_retention":{"success_retention":18446744073709551616}}',
+    b'{"instance_retention":{"error_retention":"101 years"}}', b'{"instance_retention":{"error_retention":"1e300"}}',
 ]  # fmt: skip
+DEFINED = Registration(name="w", script_name="s", class_name="C", code_hash="0")
 BASES = (
     "", "/greet", "/greet/instances", "/greet/instances/a", "/greet/instances/a/status", "/greet/instances/a/events/e",
     "/greet/instances/batch", "/greet/instances/batch/delete", "/greet/instances/terminate", "/greet/versions",
@@ -76,6 +82,49 @@ async def test_hardening_60_nothing_of_the_store_is_told_when_it_fails(tmp_path:
         path.unlink()
         assert (await api.call("GET", "")).result == []  # mended: no restart was needed
     await broken.close()
+
+
+async def test_once_a_reader_met_damage_nothing_is_written_until_another_file_lies_there(tmp_path: Path) -> None:
+    path, backup = tmp_path / "workflows.db", tmp_path / "backup.db"
+    async with open_client(path) as client:
+        await client.writer.submit(lambda tx: register_workflow(tx, DEFINED))
+        for _ in range(3):
+            await client.create_batch("w", [NewInstanceOptions(params="x" * 2000)] * 100)
+    whole = path.read_bytes()
+    opened = WorkflowsApi(Desk(path))
+    async with mounted(opened) as api:
+        await api.call("GET", "")
+        await api.call("POST", "/w/instances", {})
+        damaged = bytearray(whole)
+        for page in range(20, len(damaged) // 4096):
+            damaged[page * 4096 : page * 4096 + 64] = b"\xff" * 64
+        path.write_bytes(damaged)
+        met = await api.call("GET", "/w/instances", per_page="100")
+        assert (met.status, met.code) == (500, 10001)
+        for method, body in (("POST", {}), ("GET", None)):
+            refused = await api.call(method, "/w/instances", body)
+            assert (refused.status, refused.code) == (500, 10001)
+            assert "can't be read" in refused.message
+        for name in ("-wal", "-shm"):
+            path.with_name(path.name + name).unlink(missing_ok=True)
+        backup.write_bytes(whole)
+        backup.replace(path)
+        assert (await api.call("POST", "/w/instances", {})).status == 200
+    await opened.close()
+
+
+async def test_a_store_that_stays_locked_is_told_of_and_when_to_come_again(tmp_path: Path) -> None:
+    opened = WorkflowsApi(Desk(tmp_path / "workflows.db"))
+    async with mounted(opened) as api:
+        await api.call("PUT", "/w", {"script_name": "s", "class_name": "C"})
+        (await opened.desk.client()).writer._connection.execute("PRAGMA busy_timeout = 20")  # instead of 5 s
+        other = sqlite3.connect(tmp_path / "workflows.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        refused = await api.call("POST", "/w/instances", {})
+        assert (refused.status, refused.code, refused.headers["retry-after"]) == (503, 10001, "5")
+        other.close()
+        assert (await api.call("POST", "/w/instances", {})).status == 200
+    await opened.close()
 
 
 async def test_more_creations_than_there_may_be_are_asked_to_wait(tmp_path: Path) -> None:
