@@ -65,7 +65,7 @@ class RolloutOptions:
     step: float
     hold_s: float
     verifies: bool = True
-    needs_visitors: bool = True
+    needs_visitors: bool = False
 
 
 @dataclass(slots=True)
@@ -123,19 +123,20 @@ class Rollout:
         self._begun = self._step_begun = read_metrics(self.it.folder.metrics)
         self.watcher.begin("looking at serving as it is")
         least_s = min(BASELINE_S, self.options.hold_s)
-        most_s = min(BASELINE_MAX_S, self.options.hold_s) if self.options.needs_visitors else least_s
+        most_s = min(BASELINE_MAX_S, self.options.hold_s)
         waited_s = 0.0
         while True:
             part_s = min(LOOK_S, most_s - waited_s)
             self.wait(part_s)
             waited_s += part_s
             self._baseline = self._look().health
-            if waited_s >= most_s or (waited_s >= least_s and self._baseline.tells):
+            is_idle = self._baseline.requests_count == 0 and not self.options.needs_visitors
+            if waited_s >= most_s or (waited_s >= least_s and (is_idle or self._baseline.tells)):
                 break
         if self._baseline.requests_count == 0 and self.options.needs_visitors:
             raise RolloutRefused(
                 f"nobody has visited for {waited_s:g} s: there is nothing to look at while steps are held; let "
-                "visitors come, or go by the compare of both schemes alone with --without-visitors. Nothing was changed"
+                "visitors come, or leave --needs-visitors out. Nothing was changed"
             )
 
     def _through(self, percents: list[float]) -> Policy:
@@ -197,7 +198,7 @@ class Rollout:
             return None
         self.unseen.append(percent)
         event_log().warning("rollout.nobody_came", percent=percent, held_s=self.options.hold_s)
-        return silence(look, self._baseline) if self.options.needs_visitors else None
+        return silence(look, self._baseline)
 
     def _look(self) -> Look:
         """Since the step began: the longer it is held, the surer the figures."""

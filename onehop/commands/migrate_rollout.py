@@ -38,8 +38,8 @@ def rollout(
     step: Annotated[float, typer.Option(click_type=SOME_PERCENT, help="Percent of sites, more at each step.")] = 10.0,
     hold: Annotated[str, typer.Option(help="How long each step is looked at: 60s, 5m, 1h.")] = "60s",
     verify: Annotated[bool, typer.Option(help="Compare the sites of a step by both schemes before it.")] = True,
-    without_visitors: Annotated[
-        bool, typer.Option("--without-visitors", help="Go on though nobody comes whose p99 and errors could be seen.")
+    needs_visitors: Annotated[
+        bool, typer.Option("--needs-visitors", help="Refuse to begin while nobody comes whose p99 could be seen.")
     ] = False,
     back: Annotated[
         bool, typer.Option("--back", help="Take the last rollout back, whole, and do nothing else.")
@@ -58,7 +58,7 @@ def rollout(
         if back:
             tell_back(take_back(it, who(), reason), as_json=as_json)
             return
-        options = RolloutOptions(to, step, hold_s, verifies=verify, needs_visitors=not without_visitors)
+        options = RolloutOptions(to, step, hold_s, verifies=verify, needs_visitors=needs_visitors)
         it.folder.migration.mkdir(mode=0o700, exist_ok=True)
         with watched() as watcher:
             rolled_out = Rollout(it, options, who(), watcher, SampleLog(it.folder.samples))

@@ -77,7 +77,7 @@ def test_from_tables_to_routes_and_the_tables_gone_with_every_answer_the_same(se
     status = told(server, "status")
     assert status.keys() >= {"state", "total", "migrated", "failed", "skipped", "rate"}
     assert told(server, "verify")["differences_count"] == 0
-    assert told(server, "rollout", "--step", "50", "--hold", "0.3s", "--without-visitors")["percent"] == 100.0
+    assert told(server, "rollout", "--step", "50", "--hold", "0.3s")["percent"] == 100.0
     server.cli("policy", "set", "--scheme", "hashed", "--reason", "rolled out")
     cleaned = told(server, "cleanup", "--yes")
     assert (len(cleaned["dropped"]), cleaned["refused"]) == (3, [])  # type: ignore[arg-type]

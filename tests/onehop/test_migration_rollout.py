@@ -194,19 +194,19 @@ def test_errors_are_measured_against_none_where_nobody_came_before(town: Town) -
         town.rollout().run()
 
 
-def test_without_a_visitor_nothing_is_rolled_out_unless_that_is_asked_for(town: Town) -> None:
-    with pytest.raises(RolloutRefused, match="--without-visitors"):
+def test_without_a_visitor_it_goes_by_the_compare_alone_and_says_so_or_is_refused(town: Town) -> None:
+    with pytest.raises(RolloutRefused, match="--needs-visitors"):
         town.rollout(needs_visitors=True).run()
     assert town.policy().percentage is None
-    asked_for = town.rollout()
-    asked_for.run()
-    assert asked_for.unseen == [50.0, 100.0]
+    unseen = town.rollout()
+    unseen.run()
+    assert unseen.unseen == [50.0, 100.0]
 
 
 def test_visitors_who_stay_away_during_a_hold_take_it_back(town: Town) -> None:
     town.while_waiting.append(lambda percent: None if percent else town.visits(MANY, 3.0))
     with pytest.raises(RolloutTakenBack, match="not one request"):
-        town.rollout(needs_visitors=True).run()
+        town.rollout().run()
     assert town.policy().percentage is None
 
 
