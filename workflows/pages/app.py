@@ -23,7 +23,6 @@ from workflows.errors import InstanceNotFound, WorkflowError
 from workflows.pages.orders import parse_order, parse_start
 from workflows.pages.templating import Templates
 from workflows.pages.views import (
-    MAIN_STATES,
     STATES,
     InstanceRow,
     WorkflowRow,
@@ -115,8 +114,7 @@ class Pages:
 
         rows, total_count = await self._desk.read(ask)
         return self._render(
-            "workflows.html", visitor, workflows=rows, states=STATES, main_states=MAIN_STATES, page=page,
-            pages=-(-total_count // per_page),
+            "workflows.html", visitor, workflows=rows, states=STATES, page=page, pages=-(-total_count // per_page),
         )  # fmt: skip
 
     async def _show_instances(

@@ -13,8 +13,6 @@ from workflows.timeline import Timeline, read_timeline
 from workflows.wording import STATE_NAMES, show_time
 
 STATES: Final = tuple(STATE_NAMES)
-MAIN_STATES: Final = ("running", "waiting", "complete", "errored")
-"""The columns that a phone has room for."""
 ENTRIES_SHOWN_MAX: Final = 500
 
 
