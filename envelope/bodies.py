@@ -82,17 +82,17 @@ async def read_body(request: Request, held: Held, *, bytes_max: int) -> bytes:
     return b"".join(chunks)
 
 
-def parse_json(body: bytes) -> object:
-    """Raises BodyUnreadable. An empty body is None: clients send none where all members are optional."""
+def parse_json(body: bytes, *, what: str = "the body") -> object:
+    """Raises BodyUnreadable, which calls it `what`. An empty one is None: clients send none where all is optional."""
     if not body.strip():
         return None
-    value = parse_large_json(body)
+    value = parse_large_json(body, what=what)
     refuse_depth(value)
     try:
         # A second reading, for the one thing that the quick parser passes over: which of two members was meant?
         json.loads(body, object_pairs_hook=refuse_repeats, parse_int=lambda _: 0, parse_float=lambda _: 0)
     except ValueError as error:
-        raise BodyUnreadable(f"the body isn't the JSON that this route takes: {error}") from None
+        raise BodyUnreadable(f"{what} isn't the JSON that is taken here: {error}") from None
     return value
 
 
@@ -108,12 +108,12 @@ def parse_form(body: bytes) -> dict[str, str]:
     return fields
 
 
-def parse_large_json(body: bytes) -> object:
+def parse_large_json(body: bytes, *, what: str = "the body") -> object:
     """As `parse_json`, but of a member that comes twice the last counts: for large bodies of known, flat shape."""
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise BodyUnreadable(f"the body isn't JSON: {error}") from None
+        raise BodyUnreadable(f"{what} isn't JSON: {error}") from None
 
 
 def refuse_repeats(pairs: list[tuple[str, object]]) -> None:

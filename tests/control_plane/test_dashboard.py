@@ -240,6 +240,8 @@ async def test_a_form_that_can_not_be_is_told_on_its_page_and_keeps_what_was_typ
         page = await browser.post(f"{PAGES}/nasty/{instance}", form)
         assert (form, page.status_code) == (form, status)
         assert 'role="alert"' in page.text
+        if form["action"] == "send-event":
+            assert f'spellcheck="false">{form["payload"]}</textarea>' in page.text
 
 
 async def test_a_form_that_is_none_is_refused(browser: Browser) -> None:

@@ -41,7 +41,7 @@ from workflows.store.reads import Reads
 from workflows.store.records import WorkflowRecord
 
 HEADINGS: Final[Mapping[int, str]] = {404: "There is nothing here", 403: "This isn't allowed", 429: "Too much at once"}
-CODE: Final = re.compile(r"[a-z_.]+: ")
+CODE: Final = re.compile(r"^[a-z_.]+: ")
 RESULTS_SHOWN_BYTES_MAX: Final = 1 << 20
 FORM_BYTES_MAX: Final = 3 * BODY_BYTES_MAX  # percent-encoding may triple it
 
@@ -142,8 +142,10 @@ class Pages:
         return await self._desk.read(ask)
 
     async def _show_instance(
-        self, workflow: str, instance: str, visitor: Visitor, *, status: int = 200, notice: str = ""
-    ) -> Response:
+        self, workflow: str, instance: str, visitor: Visitor, *, status: int = 200, notice: str = "",
+        draft: Mapping[str, str] | None = None,
+    ) -> Response:  # fmt: skip
+        """`draft` is an event that was refused: its form is shown again, with the reason beside what was typed."""
         record = await find_workflow(self._desk, workflow)
         now = self._desk.clock.now_ms()
 
@@ -155,8 +157,9 @@ class Pages:
         if context is None:
             raise InstanceNotFound(workflow, instance)
         return self._render(
-            "instance.html", visitor, status_code=status, workflow=workflow, instance=instance, notice=notice, **context
-        )
+            "instance.html", visitor, status_code=status, workflow=workflow, instance=instance, notice=notice,
+            draft=draft, **context,
+        )  # fmt: skip
 
     async def _follow(self, workflow: str, instance: str, visitor: Visitor) -> Response:
         record = await find_workflow(self._desk, workflow)
@@ -204,8 +207,11 @@ class Pages:
             raise
         except (WorkflowError, ValueRefused) as error:
             refused = translate(error)
-            notice = plain(refused.message)
-            return await self._show_instance(workflow, instance, visitor, status=refused.status, notice=notice)
+            is_event = form.get("action") == "send-event"
+            return await self._show_instance(
+                workflow, instance, visitor, status=refused.status, notice=plain(refused.message),
+                draft={"type": form.get("type", ""), "payload": form.get("payload", "")} if is_event else None,
+            )  # fmt: skip
         is_gone = order.command.get("do") is Command.DELETE
         target = self._templates.link(workflow) if is_gone else self._templates.link_instance(workflow, instance)
         return RedirectResponse(target, status_code=303)
@@ -230,5 +236,6 @@ class Pages:
 
 
 def plain(message: str) -> str:
-    """Without the word for programs that it begins with."""
-    return CODE.sub("", message, count=1) if CODE.match(message) else message
+    """As a sentence, without the word for programs that it begins with."""
+    text = CODE.sub("", message, count=1)
+    return text[:1].upper() + text[1:]

@@ -62,6 +62,6 @@ def json_of(form: Mapping[str, str], name: str) -> object:
     """An empty field is an empty object. Raises ValueRefused."""
     text = form.get(name, "").strip()
     try:
-        return parse_json(text.encode("utf-8")) if text else {}
+        return parse_json(text.encode("utf-8"), what=f"the text in {name.capitalize()}") if text else {}
     except BodyUnreadable as error:
-        raise ValueRefused(f"{name}: {error.message}") from None
+        raise ValueRefused(error.message) from None
