@@ -81,8 +81,13 @@ def is_workflow(value: object) -> bool:
 def load_module(name: str) -> ModuleType:
     """By its dotted name, found from the folder that one is in as well, or by its file's path. Raises ModuleRefused."""
     sys.path.insert(0, os.getcwd())  # noqa: PTH109  # what `python -m` does too
+    is_file = name.endswith(".py")
+    if is_file and not Path(name).is_file():
+        raise ModuleRefused(f"there is no file {name}")
+    if not is_file and (name.startswith(".") or os.sep in name):
+        raise ModuleRefused(f"{name} is neither a module's name, such as my_workflows, nor a file that ends in .py")
     try:
-        return load_file(Path(name)) if name.endswith(".py") else importlib.import_module(name)
+        return load_file(Path(name)) if is_file else importlib.import_module(name)
     except ModuleNotFoundError as error:
         missing = f"there is no module {error.name}"
         told = missing if error.name and name.startswith(error.name) else f"{name} needs a module {error.name}"
@@ -98,8 +103,6 @@ def load_module(name: str) -> ModuleType:
 
 
 def load_file(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise ModuleRefused(f"there is no file {path}")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None, "a .py file has a loader"
     assert spec.loader is not None
