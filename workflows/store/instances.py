@@ -20,6 +20,7 @@ from workflows.store.transaction import Transaction
 OWNED_TABLES: Final = ("steps", "attempts", "log", "events")  # what goes with its instance
 EVENT: Final = "event"  # in `pending_cmd`: look for events, one came
 TERMINATED: Final = Failure("Terminated", "the instance was terminated")
+ENDED_ADVICE: Final = "; restart it, from a step if you like, to have it run again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,8 @@ def order(transaction: Transaction, workflow_id: str, instance_id: str, command:
     else:
         verdict = judge(status, what)
     if verdict is Verdict.REFUSE:
-        raise WorkflowError(f"instance.cannot_{what}", f"instance {instance_id!r} is {status.api_name}")
+        advice = ENDED_ADVICE if status.is_terminal and what is not Command.TERMINATE else ""
+        raise WorkflowError(f"instance.cannot_{what}", f"instance {instance_id!r} is {status.api_name}{advice}")
     if command.get("from") is not None and find_step(transaction, head.seq, command["from"]) is None:
         raise WorkflowError("instance.cannot_restart", f"instance {instance_id!r} has no {_told(command['from'])}")
     if verdict is Verdict.NOTHING:
@@ -352,7 +354,9 @@ def send_event(
     if status is None:
         raise InstanceNotFound(workflow_id, instance_id)
     if status.is_terminal:
-        raise WorkflowError("instance.cannot_send_event", f"instance {instance_id!r} is {status.api_name}")
+        raise WorkflowError(
+            "instance.cannot_send_event", f"instance {instance_id!r} is {status.api_name}{ENDED_ADVICE}"
+        )
     _refuse_flood(transaction, head, event_type, len(payload), limits)
     add_event(transaction, head.seq, event_type, payload)
     if head.lease_owner is not None:
