@@ -9,13 +9,15 @@ from typing import Annotated, Any
 
 import typer
 
+from envelope.errors import ValueRefused
 from onehop.api_client import ApiClient
 from onehop.commands import workflow_changes as changes
 from onehop.commands.options import AsJson, Data, connect
-from onehop.commands.workflow_options import Instance, Workflow, find_instance
+from onehop.commands.workflow_options import Instance, Workflow, checked, find_instance
 from onehop.commands.workflow_worker import run_worker
 from onehop.output import show_fields, show_json, show_table
 from onehop.workflow_story import STATUS_GLYPHS, show_story
+from workflows.rest.queries import STATUS_NAMES, parse_bucket, parse_metrics_query, parse_status, parse_time
 from workflows.timeline import read_timeline
 
 app = typer.Typer(
@@ -31,7 +33,13 @@ STATES_SHOWN = ("running", "waiting", "queued", "paused", "complete", "errored",
 @app.command("list")
 def list_workflows(
     workflow: Annotated[str | None, typer.Argument(metavar="[WORKFLOW]", help="List this one's instances.")] = None,
-    status: Annotated[str | None, typer.Option(help="Only instances in this state, such as running.")] = None,
+    status: Annotated[
+        str | None,
+        typer.Option(
+            callback=checked(lambda text: parse_status(text, STATUS_NAMES)),
+            help="Only instances in this state, such as running.",
+        ),
+    ] = None,
     search: Annotated[str | None, typer.Option(help="Only instances whose id holds this text.")] = None,
     limit: Annotated[int, typer.Option(help="At most so many instances.", min=1, max=100_000)] = LIMIT,
     data: Data = None,
@@ -132,9 +140,21 @@ def read_log(api: ApiClient, workflow: str, instance: str, *, after: int) -> lis
 @app.command("metrics")
 def show_metrics(
     workflow: Workflow,
-    start: Annotated[str | None, typer.Option("--from", help="From this ISO 8601 time on; a day ago.")] = None,
-    end: Annotated[str | None, typer.Option("--to", help="Up to this ISO 8601 time; now.")] = None,
-    bucket: Annotated[str, typer.Option(help="1m, 5m, 15m, 1h or 1d.")] = "1h",
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            callback=checked(lambda text: parse_time("from", text)),
+            help="From this ISO 8601 time on; a day ago.",
+        ),
+    ] = None,
+    end: Annotated[
+        str | None,
+        typer.Option(
+            "--to", callback=checked(lambda text: parse_time("to", text)), help="Up to this ISO 8601 time; now."
+        ),
+    ] = None,
+    bucket: Annotated[str, typer.Option(callback=checked(parse_bucket), help="1m, 5m, 15m, 1h or 1d.")] = "1h",
     by_step: Annotated[bool, typer.Option("--by-step", help="Each step on its own.")] = False,
     data: Data = None,
     as_json: AsJson = False,
@@ -142,6 +162,10 @@ def show_metrics(
     """What happened how often, and how long steps took."""
     query = {"bucket": bucket, "group_by": "event,step" if by_step else "event"}
     query |= {name: text for name, text in (("from", start), ("to", end)) if text}
+    try:
+        parse_metrics_query(query, now=round(time.time() * 1000))
+    except ValueRefused as refused:
+        raise typer.BadParameter(refused.message, param_hint="'--from'") from None
     with connect(data) as api:
         found = api.workflow("GET", workflow, "/metrics", query=query)
     if as_json:

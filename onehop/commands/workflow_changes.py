@@ -10,9 +10,10 @@ import typer
 
 from onehop.api_client import OWN_API, quote_segment
 from onehop.commands.options import AsJson, Data, connect
-from onehop.commands.workflow_options import Instance, Workflow, find_instance
+from onehop.commands.workflow_options import Instance, Workflow, checked, find_instance
 from onehop.errors import CommandFailed
 from onehop.output import show_json, show_line, warn
+from workflows.rest.queries import LIVE_STATUS_NAMES, parse_status
 
 
 class StepType(StrEnum):
@@ -80,7 +81,13 @@ def terminate(
     instance: Annotated[str | None, typer.Argument(metavar="[INSTANCE]", help="Its id, or 'latest'.")] = None,
     rollback: Annotated[bool, typer.Option("--rollback", help="Undo its steps first, by their own handlers.")] = False,
     all_of_them: Annotated[bool, typer.Option("--all", help="Every instance that isn't over yet.")] = False,
-    status: Annotated[str | None, typer.Option(help="With --all: only those in this state.")] = None,
+    status: Annotated[
+        str | None,
+        typer.Option(
+            callback=checked(lambda text: parse_status(text, LIVE_STATUS_NAMES)),
+            help="With --all: only those in this state.",
+        ),
+    ] = None,
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:

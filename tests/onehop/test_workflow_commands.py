@@ -143,7 +143,29 @@ def test_what_fails_is_one_line_that_says_what_to_do(server: LiveServer, instanc
     assert "--from-step" in failed(server, "restart", "order", instance, "--from-step-count", "2", code=2)
     assert "--all" in failed(server, "terminate", "order", code=2)
     assert "name their workflow" in failed(server, "list", "--status", "running", code=2)
-    assert failed(server, "list", "order", "--status", "running!").count("running") >= 1
+    told = failed(server, "resume", "order", instance)
+    assert "restart" not in told
+    server.cli("workflow", "terminate", "order", instance)
+    for command in (("pause",), ("resume",), ("send-event", "--type", "t")):
+        told = failed(server, command[0], "order", instance, *command[1:])
+        assert "is terminated; restart it" in told
+
+
+@pytest.mark.parametrize(("arguments", "option", "accepted"), [
+    (("list", "order", "--status", "running!"), "--status", "running"),
+    (("terminate", "order", "--all", "--status", "bogus"), "--status", "waitingForPause"),
+    (("terminate", "order", "--all", "--status", ""), "--status", "empty"),
+    (("metrics", "order", "--bucket", "7q"), "--bucket", "1m, 5m, 15m, 1h, 1d"),
+    (("metrics", "order", "--from", "yesterday"), "--from", "2026-01-01T00:00:00Z"),
+    (("metrics", "order", "--to", "2026-01-01T00:00:00"), "--to", "zone"),
+    (("metrics", "order", "--from", "2026-01-02T00:00Z", "--to", "2026-01-01T00:00Z"), "--from", "before to"),
+])  # fmt: skip
+def test_an_option_s_value_that_can_not_be_is_wrong_usage(
+    server: LiveServer, arguments: tuple[str, ...], option: str, accepted: str
+) -> None:
+    told = failed(server, *arguments, code=2)
+    assert f"Invalid value for '{option}': " in told
+    assert accepted in told
 
 
 def test_a_worker_that_can_not_start_says_why(server: LiveServer, tmp_path: Path) -> None:
@@ -155,7 +177,9 @@ def test_a_worker_that_can_not_start_says_why(server: LiveServer, tmp_path: Path
     assert "line 2" in told
     assert "defines no workflow" in failed(server, "worker", "--module", str(empty))
     assert "there is no module nowhere" in failed(server, "worker", "--module", "nowhere")
-    assert "there is no file" in failed(server, "worker", "--module", str(tmp_path / "gone.py"))
+    gone, script = str(tmp_path / "gone.py"), str(tmp_path / "env.sh")
+    assert failed(server, "worker", "--module", gone) == f"onehop: there is no file {gone}\n"
+    assert failed(server, "worker", "--module", script).startswith(f"onehop: {script} is neither a module's name")
 
 
 SLOW = """

@@ -82,17 +82,23 @@ def parse_order(text: str | None, *, default: Direction) -> Direction:
 def parse_metrics_query(query: Mapping[str, str], *, now: int) -> MetricsQuery:
     """`now` is epoch ms. Raises ValueRefused."""
     bucket = query.get("bucket") or "1h"
-    if bucket not in BUCKET_MINUTES:
-        raise ValueRefused(f"bucket must be one of {', '.join(BUCKET_MINUTES)}")
+    minutes = parse_bucket(bucket)
     groups = {each for each in query.get("group_by", "event").split(",") if each}
     if not groups <= {"event", "step"}:
         raise ValueRefused("group_by must be event, or event,step")
     end, start = parse_time("to", query.get("to")), parse_time("from", query.get("from"))
     to_ms = end if end is not None else now + MINUTE_MS
     from_ms = start if start is not None else to_ms - METRICS_DEFAULT_MS
-    if not 0 <= (to_ms - from_ms) // (BUCKET_MINUTES[bucket] * MINUTE_MS) <= METRICS_BUCKETS_MAX:
+    if not 0 <= (to_ms - from_ms) // (minutes * MINUTE_MS) <= METRICS_BUCKETS_MAX:
         raise ValueRefused(f"from must be before to, and at most {METRICS_BUCKETS_MAX} buckets of {bucket}")
-    return MetricsQuery(from_ms, to_ms, BUCKET_MINUTES[bucket], by_step="step" in groups)
+    return MetricsQuery(from_ms, to_ms, minutes, by_step="step" in groups)
+
+
+def parse_bucket(text: str) -> int:
+    """Minutes."""
+    if text not in BUCKET_MINUTES:
+        raise ValueRefused(f"bucket must be one of {', '.join(BUCKET_MINUTES)}")
+    return BUCKET_MINUTES[text]
 
 
 def parse_time(name: str, text: str | None) -> int | None:
