@@ -120,7 +120,12 @@ def describe_definition(api: ApiClient, workflow: str, *, as_json: bool) -> None
 
 
 @app.command("export")
-def export(workflow: Workflow, instance: Instance, data: Data = None) -> None:
+def export(
+    workflow: Workflow,
+    instance: Instance,
+    data: Data = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: so it does without, too.")] = True,
+) -> None:
     """An instance with its whole log, as one JSON object."""
     with connect(data) as api:
         instance = find_instance(api, workflow, instance)

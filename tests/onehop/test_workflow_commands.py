@@ -98,6 +98,7 @@ def test_everything_live_is_terminated_at_once(server: LiveServer, instance: str
 def test_an_export_has_every_event(server: LiveServer, instance: str) -> None:
     exported = json.loads(server.cli("workflow", "export", "order", instance).stdout)
     assert (exported["workflow"], exported["id"]) == ("order", instance)
+    assert read(server, "export", "order", instance)["id"] == instance
     ids = [each["eventId"] for each in exported["log"]]
     assert ids == sorted(set(ids))
     assert {"workflow_queued", "attempt_errored", "step_completed", "wait_started"} <= {
