@@ -59,7 +59,7 @@ def render_story(title: str, timeline: Timeline, *, with_output: bool) -> Iterat
     if timeline.entries:
         yield Text()
     width = min(max((len(entry.name) for entry in timeline.entries), default=0), NAME_WIDTH_MAX)
-    for entry in timeline.entries:
+    for entry in timeline.told_entries:
         yield from render_entry(entry, width=width, with_output=with_output)
 
 
@@ -77,8 +77,6 @@ def render_entry(entry: Entry, *, width: int, with_output: bool) -> Iterator[Tex
         yield Text.assemble(INDENT, (printable(entry.error), "red"))
     if with_output and entry.has_output:
         yield Text.assemble(INDENT, ("→ ", "dim"), show_value(entry.output))
-    if entry.rollback is not None:
-        yield from render_entry(entry.rollback, width=width, with_output=False)
 
 
 def render_attempt(attempt: Attempt) -> Text:

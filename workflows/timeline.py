@@ -80,6 +80,13 @@ class Timeline:
     def is_over(self) -> bool:
         return self.status in TERMINAL
 
+    @property
+    def told_entries(self) -> tuple[Entry, ...]:
+        """Every entry, and each rollback as one of its own, as they began: of two at once the rollback comes later,
+        a termination last."""
+        undone = [entry.rollback for entry in self.entries if entry.rollback is not None]
+        return tuple(sorted((*self.entries, *undone), key=place_of))
+
 
 def read_timeline(document: Mapping[str, Any], *, now: int) -> Timeline:
     """`document` is the `result` of the API's describe."""
@@ -138,6 +145,11 @@ def read_rollback(document: Mapping[str, Any], *, origin: int, now: int) -> Entr
     return Entry(
         "rollback", entry.name, entry.state, entry.start, entry.after_ms, entry.span_ms, attempts=entry.attempts
     )
+
+
+def place_of(entry: Entry) -> tuple[bool, int, bool]:
+    """What entries are ordered by; a sort leaves those that are equal in the order of their calls."""
+    return entry.kind == "termination", entry.after_ms, entry.kind == "rollback"
 
 
 def read_attempts(documents: Sequence[Mapping[str, Any]], *, now: int, left_out: int = 0) -> tuple[Attempt, ...]:
