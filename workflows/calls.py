@@ -25,12 +25,13 @@ from workflows.errors import (
 from workflows.identity import StepCounters, StepKind, check_event_type, check_step_name, step_key
 from workflows.interventions import Interventions
 from workflows.serialisation import deserialise, serialise
-from workflows.states import StepState
+from workflows.states import LogEvent, StepState
 from workflows.step import ReceivedEvent, Rollback
 from workflows.step_config import StepConfig
 from workflows.store import journal
 from workflows.store.instances import add_event
 from workflows.store.records import StepRecord
+from workflows.store.transaction import Transaction
 from workflows.store.writer import LeaseLost
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 SECONDS_BELOW: Final = 10**11  # a number below it is seconds since the epoch, above it milliseconds
 DEFAULT_WAIT: Final = "24 hours"
 RAISES_QUICK_MAX: Final = 100
+NAMES_TOLD_MAX: Final = 10
 PASSES_FOR_SIBLINGS: Final = 5
 SWALLOWED_S: Final = 0.05  # code that swallows LifetimeEnded in a loop must not spin
 
@@ -53,6 +55,7 @@ class StepCalls:
         self._do_count = 0
         self._raises_count = 0
         self._open: dict[asyncio.Task[Any] | None, int] = {}
+        self._asked: dict[tuple[StepKind, str], int] = {}  # calls that were made, and haven't begun
 
     @property
     def open_tasks(self) -> list[asyncio.Task[Any]]:
@@ -78,7 +81,14 @@ class StepCalls:
             if not self._open[task]:
                 del self._open[task]
 
-    async def _enter(self) -> None:
+    def ask(self, kind: StepKind, name: object) -> None:
+        """A call is made. It begins once it is awaited: one that never is, is found here at the end."""
+        if isinstance(name, str):
+            self._asked[kind, name] = self._asked.get((kind, name), 0) + 1
+
+    async def _enter(self, kind: StepKind, name: object) -> None:
+        if isinstance(name, str) and (left := self._asked.pop((kind, name), 1) - 1):
+            self._asked[kind, name] = left
         if self._life.is_undoing:
             raise WorkflowFatalError("no step can begin while the workflow is rolled back")
         if self._life.is_closed:
@@ -107,13 +117,13 @@ class StepCalls:
         self._life.warn(self.non_determinism().args[0])
 
     def non_determinism(self) -> NonDeterminismError:
-        names = ", ".join(f"{step.name}-{step.count}" for step in self.left_out[:10])
+        names = ", ".join(f"{step.name}-{step.count}" for step in self.left_out[:NAMES_TOLD_MAX])
         return NonDeterminismError(f"this run of the code left out steps that an earlier one finished: {names}")
 
     async def do(
         self, name: object, options: object, callback: object, rollback: object, rollback_options: object
     ) -> Any:
-        await self._enter()
+        await self._enter("do", name)
         config = StepConfig.parse(options)
         if not callable(callback):
             raise WorkflowFatalError(f"step {name!r}: its callback is a {type(callback).__name__}, not a function")
@@ -149,7 +159,7 @@ class StepCalls:
             return await run_attempts(self._life, step, work_of(callback, config))
 
     async def sleep(self, name: object, duration: Any) -> None:
-        await self._enter()
+        await self._enter("sleep", name)
         try:
             ms = parse_sleep_ms(duration)
         except DurationRefused as problem:
@@ -157,7 +167,7 @@ class StepCalls:
         await self._sleep(name, lambda _: ms)
 
     async def sleep_until(self, name: object, when: datetime | float) -> None:
-        await self._enter()
+        await self._enter("sleep", name)
         due = _epoch_ms(when)
 
         def left(now_ms: int) -> int:
@@ -205,7 +215,7 @@ class StepCalls:
             self._life.check_open()
 
     async def wait_for_event(self, name: object, event_type: object, timeout: Any) -> ReceivedEvent | None:
-        await self._enter()
+        await self._enter("waitForEvent", name)
         try:
             check_event_type(event_type)
             ms = parse_sleep_ms(timeout or DEFAULT_WAIT) or parse_sleep_ms(DEFAULT_WAIT)
@@ -266,15 +276,30 @@ class StepCalls:
         step.state, step.error, step.due = StepState.FAILED, Failure.of(error), None
         raise error
 
-    @property
-    def warnings_at_end(self) -> list[str]:
-        """What is odd about a run that came to its end."""
-        warnings = []
+    def leave_behind(self) -> list[Callable[[Transaction], None]]:
+        """What a run that came to its end leaves to be written: a warning for each thing that is odd about it, and an
+        unfinished row for a `do` that never began."""
+        instance, warnings = self._life.instance, []
+        unbegun = [] if self._life.is_rehearsal else list(self._asked)
+        rows = [step for kind, name in unbegun[:NAMES_TOLD_MAX] if kind == "do" and (step := self._unbegun(name))]
         if count := sum(self._open.values()):
             warnings.append(f"run ended while {count} of its steps were not awaited")
+        if unbegun:
+            names = ", ".join(repr(name) for _, name in unbegun[:NAMES_TOLD_MAX])
+            warnings.append(f"run ended before steps that it called began, as nothing awaited them: {names}")
         if self.has_left_out and (told := self.non_determinism().args[0]) not in self._life.warned:
             warnings.append(told)
-        return warnings
+        return [journal.leave_unbegun(instance, step) for step in rows] + [
+            journal.note(instance, LogEvent.WARNING, {"message": message}) for message in warnings
+        ]
+
+    def _unbegun(self, name: str) -> StepRecord | None:
+        """None if it can have no row, or has one from an earlier lifetime."""
+        try:
+            checked, count, key = self._identify("do", name)
+        except WorkflowFatalError:
+            return None
+        return None if key in self._life.steps else self._life.new_step("do", checked, count, key)
 
     @property
     def left_out(self) -> list[StepRecord]:

@@ -120,6 +120,7 @@ class WorkflowStep:
         if not rest:
             return self.with_rollback(name, depends=depends, concurrent=concurrent, config=config)
         options, callback = rest if len(rest) == 2 else (None, *rest)
+        self._calls.ask("do", name)
         return self._calls.do(name, options, callback, rollback, rollback_config)
 
     def with_rollback(
@@ -137,36 +138,39 @@ class WorkflowStep:
         """Ends the run with `error`: what has begun and has an undoing is undone, newest first."""
         raise error
 
-    async def sleep(self, name: str, duration: Duration) -> None:
+    def sleep(self, name: str, duration: Duration) -> Coroutine[Any, Any, None]:
         """Waits `duration`: a number of milliseconds, a text such as "3 days", or a timedelta; at most 365 days.
 
         The end is stored at the first call: a restart of the process does not begin it anew, and what is overdue
         then ends at once. Raises WorkflowFatalError for a duration that is none.
         """
-        await self._calls.sleep(name, duration)
+        self._calls.ask("sleep", name)
+        return self._calls.sleep(name, duration)
 
-    async def sleep_until(self, name: str, when: datetime | float) -> None:
+    def sleep_until(self, name: str, when: datetime | float) -> Coroutine[Any, Any, None]:
         """Waits until `when`: an aware datetime, or a number since the epoch (below 10^11 seconds, above milliseconds).
 
         Raises WorkflowFatalError if `when` has passed at the first call; later calls keep the stored time.
         """
-        await self._calls.sleep_until(name, when)
+        self._calls.ask("sleep", name)
+        return self._calls.sleep_until(name, when)
 
-    async def wait_for_event(
+    def wait_for_event(
         self,
         name: str,
         *,
         type: str | None = None,
         event_type: str | None = None,
         timeout: Duration = "24 hours",
-    ) -> ReceivedEvent:
+    ) -> Coroutine[Any, Any, ReceivedEvent]:
         """Waits for an event of this type (`event_type` is another spelling) and takes it, the oldest if several came.
 
         Events that came before the wait count. Raises WorkflowTimeoutError after `timeout` (default 24 hours, also
         for 0 or ""; at most 365 days); that is stored too.
         """
-        taken = await self._calls.wait_for_event(name, type if type is not None else event_type, timeout)
-        return cast(ReceivedEvent, taken)
+        self._calls.ask("waitForEvent", name)
+        taken = self._calls.wait_for_event(name, type if type is not None else event_type, timeout)
+        return cast(Coroutine[Any, Any, ReceivedEvent], taken)
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,8 @@ def tell(entry: Entry) -> str:
             return f"{event}did not come within {span}"
         case "rollback", state:
             return f"rollback {state}, {span}{attempts}"
+        case _, "stopped":
+            return "never began: nothing awaited it"
         case _, "retrying":
             return f"to be tried again{attempts}"
         case _, "running":

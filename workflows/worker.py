@@ -21,7 +21,7 @@ from workflows.callbacks import FORKED_EXIT_CODE
 from workflows.errors import Failure, LifetimeEnded, StoreError
 from workflows.lifetime import Completed, Errored, Lifetime, Services
 from workflows.rollback import undo
-from workflows.states import Command, LogEvent, Status
+from workflows.states import Command, Status
 from workflows.store import journal, leases
 from workflows.store.connection import open_reader, store_error
 from workflows.store.instances import EVENT, carry_out_pending, pause, queue_woken, read_head
@@ -371,9 +371,8 @@ class Worker:
         await undo(undoing, failure, error)
 
     async def _note_left_behind(self, lifetime: Lifetime) -> None:
-        for message in lifetime.calls.warnings_at_end:
-            warning = journal.note(lifetime.instance, LogEvent.WARNING, {"message": message})
-            await self.writer.submit(warning, leased=True)
+        for command in lifetime.calls.leave_behind():
+            await self.writer.submit(command, leased=True)
 
     def _drop(self, lifetime: Lifetime) -> None:
         seq = lifetime.instance.seq

@@ -378,6 +378,25 @@ async def test_row_65_a_step_that_is_not_awaited_is_cancelled_with_a_warning(ope
     assert gates.ended == []
 
 
+async def test_row_65_a_step_that_nothing_awaits_leaves_a_warning_and_an_unfinished_row(
+    open_engine_here: OpenEngine,
+) -> None:
+    async def body(event: WorkflowEvent, step: Any) -> str:
+        forgotten = [step.do("forgotten", lambda: 1), step.sleep("nap", "1 hour"), step.wait_for_event("w", type="t")]
+        await step.do("awaited", lambda: 2)
+        for each in forgotten:
+            each.close()  # so that Python has nothing to warn of here
+        return "done"
+
+    workflow = flow(body)
+    engine = await open_engine_here(workflow)
+    assert await run_once(engine, workflow) == "done"
+    unbegun = step_of(engine, workflow, "forgotten")
+    assert (unbegun.step.state, unbegun.attempts) == ("pending", ())
+    assert step_of(engine, workflow, "awaited").step.state == "done"
+    assert feed_types(engine, workflow).count("warning") == 1
+
+
 async def test_row_66_finally_runs_in_each_lifetime_and_a_step_in_it_writes_nothing(
     open_engine_here: OpenEngine,
 ) -> None:

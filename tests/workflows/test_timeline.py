@@ -86,3 +86,18 @@ def test_a_rollback_lies_within_its_step() -> None:
     (entry,) = read_timeline(described(do("a-1", 200, 300, True, rollback=undone)), now=T0 + 900).entries
     assert entry.rollback is not None
     assert tell(entry.rollback) == "rollback done, 200 ms"
+
+
+def test_a_rollback_is_told_when_it_was_and_a_termination_last() -> None:
+    undone = do("a-1", 400, 500, True)
+    steps = (do("a-1", 200, 300, True, rollback=undone), do("b-1", 400, 450, True), do("c-1", 350, 380, True))
+    over = described(*steps, {"type": "termination", "trigger": {"source": "api"}}, status="terminated", end=at(500))
+    told = [(entry.kind, entry.name) for entry in read_timeline(over, now=T0 + 900).told_entries]
+    assert told == [
+        ("step", "a-1"), ("step", "c-1"), ("step", "b-1"), ("rollback", "a-1"), ("termination", "terminated")
+    ]  # fmt: skip
+
+
+def test_a_step_without_an_attempt_never_began() -> None:
+    (entry,) = read_timeline(described(do("a-1", 200, None, None)), now=T0 + 900).entries
+    assert (entry.state, tell(entry)) == ("stopped", "never began: nothing awaited it")

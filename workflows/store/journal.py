@@ -59,6 +59,18 @@ def begin_step(instance: InstanceRecord, step: StepRecord) -> Callable[[Transact
     return command
 
 
+def leave_unbegun(instance: InstanceRecord, step: StepRecord) -> Callable[[Transaction], None]:
+    """A step that was called and never awaited: a row without an attempt, so that people see it."""
+
+    def command(transaction: Transaction) -> None:
+        transaction.add_step(
+            (instance.seq, step.key, step.kind, step.name, step.count, step.ord, "pending", None, False, 0, None, None,
+             None, transaction.now_ms)
+        )  # fmt: skip
+
+    return command
+
+
 def begin_attempt(
     instance: InstanceRecord, step: StepRecord, crashed: Failure | None
 ) -> Callable[[Transaction], Began]:
