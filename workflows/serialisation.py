@@ -27,6 +27,7 @@ PLAIN: Final = frozenset({str, bool, type(None)})
 INT_BITS_MAX: Final = 63
 INT_BITS_WRITTEN_MAX: Final = 14_000  # Python writes and reads an int as text up to 4300 digits, 14,284 bits
 VALUE_BYTES_MAX: Final = 1 << 20
+PLAIN_KINDS: Final = "such as numbers, texts, times, lists and dicts (docs/workflows.md, “What can be stored”)"
 HASHED_TAGS: Final = frozenset({"int", "float", "bytes", "datetime", "date", "time", "timedelta", "decimal", "uuid"})
 UNREADABLE: Final = "[a value that can't be read back]"
 
@@ -168,7 +169,7 @@ def _tagged_scalar(value: object, depth: int, room: Room | None) -> object:
             return {TAG: "uuid", "v": UUID.__str__(value)}
     if is_dataclass(value) and not isinstance(value, type):
         return _tagged({field.name: getattr(value, field.name) for field in fields(value)}, depth + 1, room)
-    raise Unserialisable(f"a {type(value).__name__} can't be stored; return plain data (see the list of kinds)")
+    raise Unserialisable(f"a {type(value).__name__} can't be stored; return plain data, {PLAIN_KINDS}")
 
 
 READERS: Final[dict[str, Callable[[Any], Any]]] = {
