@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import TypedDict
 
+from examples.workflows.params import read_params
 from workflows import Workflow, WorkflowEvent, WorkflowStep, WorkflowTimeoutError, open_engine
 
 NEEDS_NOBODY_CENTS = 5_000
@@ -28,11 +29,14 @@ class Decision(TypedDict):
     by: str
 
 
+CHAIR = Expense(what="a chair", cents=40_000, approvers=["ann", "bob"])
+
+
 class ExpenseWorkflow(Workflow):
     name = "expense"
 
     async def run(self, event: WorkflowEvent, step: WorkflowStep) -> Decision:
-        expense: Expense = event.payload
+        expense: Expense = read_params(event.payload, like=CHAIR)
         if expense["cents"] <= NEEDS_NOBODY_CENTS:
             return Decision(approved=True, by="the rules")
         for person in expense["approvers"]:
@@ -48,8 +52,7 @@ class ExpenseWorkflow(Workflow):
 async def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         async with open_engine(Path(folder) / "workflows.db", [ExpenseWorkflow]) as engine:
-            chair = Expense(what="a chair", cents=40_000, approvers=["ann", "bob"])
-            handle = await engine.create(ExpenseWorkflow, id="chair", params=chair)
+            handle = await engine.create(ExpenseWorkflow, id="chair", params=CHAIR)
             await handle.send_event("decision-ann", {"approved": True})
             print(await handle.result())
 

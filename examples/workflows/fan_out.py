@@ -2,6 +2,9 @@
 
     python -m examples.workflows.fan_out
 
+    onehop workflow worker --module examples.workflows.fan_out
+    onehop workflow trigger fan-out '{"pieces": 10000}'
+
 What is done stays done: killed in the middle, it goes on with the pieces that are left. The pieces are asked for in the
 same order each time, since that is how a step with a repeated name is found again.
 """
@@ -13,6 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TypedDict
 
+from examples.workflows.params import read_params
 from workflows import Workflow, WorkflowEvent, WorkflowStep, open_engine
 
 AT_ONCE = 500
@@ -28,7 +32,7 @@ class FanOutWorkflow(Workflow):
     steps_max = PIECES_MAX + 1  # 10,000 unless a workflow says otherwise
 
     async def run(self, event: WorkflowEvent, step: WorkflowStep) -> dict[str, int | str]:
-        wanted: Wanted = event.payload
+        wanted: Wanted = read_params(event.payload, like=Wanted(pieces=10_000))
 
         async def work_on(piece: int) -> str:
             async def callback() -> str:

@@ -2,6 +2,9 @@
 
     python -m examples.workflows.first_steps
 
+    onehop workflow worker --module examples.workflows.first_steps
+    onehop workflow trigger first-steps '{"pause": "1 minute"}'
+
 Whatever happens to the process in between, files are listed once and fetched once.
 """
 
@@ -10,6 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from examples.workflows.params import read_params
 from workflows import StepContext, Workflow, WorkflowEvent, WorkflowStep, open_engine
 from workflows.step_config import StepOptions
 
@@ -24,9 +28,10 @@ def list_files() -> list[str]:
 
 class FirstSteps(Workflow):
     async def run(self, event: WorkflowEvent, step: WorkflowStep) -> dict[str, Any]:
+        params = read_params(event.payload, like={}, default={"pause": "1 second"})
         files = await step.do("list files", list_files)
         sizes = await step.do("measure them", lambda: {name: len(name) * 1000 for name in files})
-        await step.sleep("wait a moment", event.payload.get("pause", "1 second"))
+        await step.sleep("wait a moment", params["pause"])
 
         def write_somewhere_shaky(ctx: StepContext) -> str:
             if ctx.attempt <= 2:

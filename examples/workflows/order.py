@@ -2,6 +2,10 @@
 
     python -m examples.workflows.order
 
+    onehop workflow worker --module examples.workflows.order
+    onehop workflow trigger order --id order-1 \\
+        '{"customer": "ann@example.com", "address": "1 Main St", "cents": 1999, "folder": "outbox"}'
+
 The bank is down for the first `bank_down_for` attempts, to show the retries. An order without an address can't be
 shipped: what was done before is undone, newest first. Three days after the parcel left, the customer is asked how it
 was.
@@ -13,6 +17,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from examples.workflows import outbox
+from examples.workflows.params import read_params
 from workflows import (
     NonRetryableError,
     RollbackInput,
@@ -30,20 +35,24 @@ PATIENT: StepOptions = {
 
 
 class Order(TypedDict):
-    """`folder` is where mails and payments go; money is in cents."""
+    """`folder` is where mails and payments go; money is in cents; the address may be empty."""
 
     customer: str
-    address: str | None
+    address: str
     cents: int
     folder: str
     bank_down_for: int
+
+
+NEEDED = {"customer": "ann@example.com", "cents": 1999, "folder": "outbox"}
+UNLESS_TOLD = {"address": "", "bank_down_for": 0}
 
 
 class OrderWorkflow(Workflow):
     name = "order"
 
     async def run(self, event: WorkflowEvent, step: WorkflowStep) -> dict[str, str]:
-        order: Order = event.payload
+        order: Order = read_params(event.payload, like=NEEDED, default=UNLESS_TOLD)
         order_id, folder = event.instance_id, order["folder"]
 
         def charge_card(ctx: StepContext) -> str:
@@ -81,7 +90,7 @@ class OrderWorkflow(Workflow):
 async def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         async with open_engine(Path(folder) / "workflows.db", [OrderWorkflow]) as engine:
-            order = Order(customer="ann@example.com", address=None, cents=1999, folder=folder, bank_down_for=1)
+            order = Order(customer="ann@example.com", address="", cents=1999, folder=folder, bank_down_for=1)
             handle = await engine.create(OrderWorkflow, id="order-1", params=order)
             await handle.ended()
             ended = await handle.status()

@@ -2,6 +2,10 @@
 
     python -m examples.workflows.webhooks
 
+    onehop workflow worker --module examples.workflows.webhooks
+    onehop workflow trigger checkout --id basket-1
+    onehop workflow send-event checkout basket-1 --type payment-succeeded --payload '{"card": "…4242"}'
+
 The web handler that gets the payment service's call does `send_event`, and is done: the event is kept, whether the
 instance waits already or not. A race is decided anew in each lifetime, and both sides may have come by then. So what
 came first is put into a step's result, and only that is gone by.

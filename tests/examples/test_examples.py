@@ -15,12 +15,14 @@ from examples.workflows.first_steps import FirstSteps
 from examples.workflows.order import Order, OrderWorkflow
 from examples.workflows.webhooks import Checkout
 from onehop.workflow_worker import load_workflows
-from workflows import NonRetryableError
+from workflows import NonRetryableError, Workflow
 from workflows.testing import TestEngine
 
 ROOT = Path(__file__).parents[2]
 NAMES = sorted(
-    path.stem for path in (ROOT / "examples" / "workflows").glob("*.py") if path.stem not in ("__init__", "outbox")
+    path.stem
+    for path in (ROOT / "examples" / "workflows").glob("*.py")
+    if path.stem not in ("__init__", "outbox", "params")
 )
 CHAIR = Expense(what="a chair", cents=40_000, approvers=["ann", "bob"])
 
@@ -58,7 +60,7 @@ async def test_an_order_is_paid_once_although_the_bank_was_down(engine: TestEngi
 
 async def test_an_order_that_cannot_be_shipped_is_paid_back(engine: TestEngine, tmp_path: Path) -> None:
     shop = tmp_path / "shop"
-    handle = await engine.create(OrderWorkflow, id="o", params=order(shop, address=None))
+    handle = await engine.create(OrderWorkflow, id="o", params=order(shop, address=""))
     await engine.settle()
     with pytest.raises(NonRetryableError, match="no address"):
         await handle.result()
@@ -101,6 +103,26 @@ async def test_the_first_steps_go_on_after_their_sleep(engine: TestEngine) -> No
     assert (await handle.status()).status == "waiting"
     await engine.advance("20 days")
     assert (await handle.result())["written"] == "written"
+
+
+@pytest.mark.parametrize(
+    ("workflow", "params", "why"),
+    [
+        (OrderWorkflow, {}, "no 'customer'"),
+        (OrderWorkflow, {"customer": "a", "cents": "1", "folder": "f"}, "'cents' of the params is no int"),
+        (OrderWorkflow, [1], "no object"),
+        (ExpenseWorkflow, {"what": "a chair"}, "no 'cents'"),
+        (FanOutWorkflow, {}, '{"pieces": 10000}'),
+        (FirstSteps, {"pause": None}, "'pause' of the params is no str"),
+    ],
+)
+async def test_params_that_can_not_be_are_told_with_an_example(
+    engine: TestEngine, workflow: type[Workflow], params: Any, why: str
+) -> None:
+    handle = await engine.create(workflow, params=params)
+    with pytest.raises(NonRetryableError, match="they look like") as refused:
+        await handle.result()
+    assert why in str(refused.value)
 
 
 @pytest.mark.parametrize(
