@@ -4,7 +4,6 @@
         instance = engine.introspect(Purchase, "order-1")
         instance.mock_step_result("charge", {"tx": "t-1"})
         await engine.create(Purchase, id="order-1", params={"cart": 7})
-        await instance.wait_for_status("waiting")
         await engine.advance("3 days")
         assert await instance.get_output() == {"by": "ann"}
 
