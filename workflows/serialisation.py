@@ -67,8 +67,9 @@ def serialise_limited(value: object, what: str, bytes_max: int = VALUE_BYTES_MAX
 
 
 def _written(value: object, room: Room | None) -> bytes:
+    tagged = _tagged(value, 0, room)
     try:
-        return orjson.dumps(_tagged(value, 0, room))
+        return orjson.dumps(tagged)
     except orjson.JSONEncodeError as problem:  # a text with half of a surrogate pair
         raise Unserialisable(f"can't be stored: {problem}") from problem
 

@@ -180,9 +180,9 @@ def state_of(document: Mapping[str, Any]) -> State:
     if document["success"] is not None:
         return "done" if document["success"] else "failed"
     attempts = document.get("attempts", ())
-    if not attempts:
+    if not attempts and not document.get("attempts_left_out"):
         return "stopped"  # a step begins with its first attempt: this one never did
-    return "retrying" if attempts[-1]["success"] is False else "running"
+    return "retrying" if attempts and attempts[-1]["success"] is False else "running"
 
 
 def error_text(error: Mapping[str, Any] | None) -> str | None:
