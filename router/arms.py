@@ -4,7 +4,7 @@ Plain hashed hosts never come here. For the others a decision holds what the has
 nothing, what the site's table says when it is looked up rather than run), and each request picks its arm.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter_ns
 from typing import Final
@@ -13,15 +13,18 @@ from lru import LRU
 
 from router.event_log import event_log
 from router.hostname import Hostname
-from router.legacy import LegacyTables, TableUnusable, subject_of
+from router.legacy import Found, LegacyTables, TableOutrun, TableUnusable, subject_of
 from router.metrics.catalogue import FALLBACKS, SHADOW_DIFFERENCES, SHADOWS, TABLE_FAULTS
 from router.metrics.meter import EdgeMeter
 from router.pipeline import Pipeline
-from router.policy import BUCKETS, PERCENT_MAX, Policy, RuleName, Scheme, SiteRule
+from router.policy import BUCKETS, Policy, RuleName, Scheme, SiteRule
+from router.shadow import Compared, Difference, Shadow
 
 COOKIE: Final = b"onehop_bucket"
 COOKIE_AGE_S: Final = 30 * 24 * 60 * 60
 LOGGED_MAX: Final = 1_024
+FAULTS_LOGGED_MAX: Final = 16
+"""Of one version of a site's table; all are counted."""
 NANOSECONDS_PER_MS: Final = 1e6
 
 
@@ -71,29 +74,18 @@ class Settled:
     fields: tuple[tuple[bytes, bytes], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A request that the two schemes would answer differently; pipelines as they are stored."""
-
-    host: str
-    site_no: int
-    served: Scheme
-    hashed: str
-    legacy: str | None
-    reason: str
-
-
 class Arms:
     """One process's legacy tables and comparisons. `on_difference` is called for each that is found."""
 
     def __init__(
-        self, tables: LegacyTables, meter: EdgeMeter, *, on_difference: Callable[[Difference], None] = lambda _: None
+        self, tables: LegacyTables, meter: EdgeMeter, shadow: Shadow, *, on_difference: Callable[[Difference], None]
     ) -> None:
         self.tables = tables
         self._meter = meter
         self._on_difference = on_difference
         self._logged: LRU[str, bool] = LRU(LOGGED_MAX)
-        self._shadow_due = 0.0
+        self._faults_logged: LRU[int, frozenset[str]] = LRU(LOGGED_MAX)
+        self._shadow = shadow
 
     def settle(self, route: ByRequest, asked: Asked, policy: Policy) -> Settled:
         """Raises StoreError."""
@@ -109,7 +101,7 @@ class Arms:
         resolved_ns = perf_counter_ns()
         if scheme.is_legacy:
             self._meter.resolved(scheme, resolved_ns - started_ns)
-        if self._is_shadow_due(policy.shadow_percent):
+        if self._shadow.is_due(policy.shadow_percent):
             self._compare(route, served, asked)
         fields = []
         if route.tells_timing:
@@ -124,7 +116,7 @@ class Arms:
     def look_up(self, hostname: Hostname, site_no: int) -> Pipeline | None:
         """For a host without a route: what its site's table has for it. Raises TableUnusable, StoreError."""
         try:
-            pipeline = self.tables.look_up(self.tables.table_of(site_no), hostname.name)
+            pipeline = self.tables.look_up(site_no, hostname.name)
         except TableUnusable as error:
             self.note_fault(error)
             raise
@@ -140,11 +132,22 @@ class Arms:
 
     def note_fault(self, error: TableUnusable) -> None:
         self._meter.add(TABLE_FAULTS)
-        if str(error) not in self._logged:
-            self._logged[str(error)] = True
+        logged = self._faults_logged.get(error.site_no, frozenset())
+        if error.reason not in logged and len(logged) < FAULTS_LOGGED_MAX:
+            self._faults_logged[error.site_no] = logged | {error.reason}
             event_log().error(
                 "table.unusable", site_no=error.site_no, what=str(error), cure="run 'onehop check --repair'"
             )
+
+    def forget(self, site_nos: Collection[int]) -> None:
+        """These sites have changed: what is wrong with one from now on is told anew."""
+        for site_no in site_nos:
+            self._faults_logged.pop(site_no, None)
+        self.tables.forget(site_nos)
+
+    def clear(self) -> None:
+        self._faults_logged.clear()
+        self.tables.clear()
 
     def _by_legacy(self, route: ByRequest, scheme: Scheme, asked: Asked) -> Resolved:
         """What the table says. Where it can't be used or isn't kept up to date, or has no such host: what is known."""
@@ -166,25 +169,16 @@ class Arms:
         subject = subject_of(asked.host, route.hostname.name, asked.target)
         try:
             found = self.tables.find(table, scheme, subject)
-        except TableUnusable:
-            if table.problem is not None:
+        except TableOutrun as outrun:
+            table_now = self.tables.look_afresh(outrun)
+            if table_now is None:
                 raise
-            # A deploy may have changed table and pipelines since the table was read: look once afresh.
-            self.tables.forget((route.site_no,))
-            found = self.tables.find(self.tables.table_of(route.site_no), scheme, subject)
+            found = self.tables.find(table_now, scheme, subject)
         if found is None:
             return None
         return Resolved(route.hostname, found.pipeline, route.route_keys, scheme, route.rule.name, found.target)
 
     # -- comparing -----------------------------------------------------------------------------------------------
-
-    def _is_shadow_due(self, percent: float) -> bool:
-        """Every so-and-so-manieth request, so that a share needs no dice."""
-        self._shadow_due += percent
-        if self._shadow_due < PERCENT_MAX:
-            return False
-        self._shadow_due -= PERCENT_MAX
-        return True
 
     def _compare(self, route: ByRequest, served: Resolved, asked: Asked) -> None:
         """The other way than the one that is served. A host that waits to be migrated has just one, as has a site whose
@@ -193,30 +187,19 @@ class Arms:
         if route.known.scheme.is_legacy or not (table.is_written or table.problem is not None):
             return
         self._meter.add(SHADOWS)
-        reason = "the pipelines differ"
-        legacy: Resolved | None
+        legacy: Found | TableUnusable | None
         try:
-            legacy = served if served.scheme.is_legacy else self._run(route, Scheme.LEGACY, asked)
-            if legacy is None:
-                reason = "the table has no such host"
-            elif legacy.target is not None and legacy.target != asked.target:
-                reason = "the table takes another path"
+            by_table = served if served.scheme.is_legacy else self._run(route, Scheme.LEGACY, asked)
+            legacy = Found(by_table.pipeline, by_table.target or asked.target) if by_table is not None else None
         except TableUnusable as error:
-            legacy, reason = None, str(error)
-        hashed = route.known.pipeline
-        is_same = legacy is not None and hashed == legacy.pipeline and legacy.target in (None, asked.target)
-        if not is_same:
+            legacy = error
+        compared = Compared(
+            route.hostname, route.site_no, served.scheme, route.known.pipeline, legacy, target=asked.target
+        )
+        difference = self._shadow.confirmed(compared, subject_of(asked.host, route.hostname.name, asked.target))
+        if difference is not None:
             self._meter.add(SHADOW_DIFFERENCES)
-            self._on_difference(
-                Difference(
-                    host=route.hostname.name,
-                    site_no=route.site_no,
-                    served=served.scheme,
-                    hashed=hashed.encode().decode("ascii"),
-                    legacy=legacy.pipeline.encode().decode("ascii") if legacy is not None else None,
-                    reason=reason,
-                )
-            )
+            self._on_difference(difference)
 
 
 def bucket_in_cookie(headers: Sequence[tuple[bytes, bytes]]) -> int | None:

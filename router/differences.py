@@ -14,8 +14,8 @@ from typing import Final
 
 import orjson
 
-from router.arms import Difference
 from router.policy import Scheme
+from router.shadow import Difference
 
 DIFFERENCES_MAX: Final = 100  # of one file
 FILES_MAX: Final = 32

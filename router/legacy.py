@@ -5,7 +5,9 @@ pattern after pattern until one matches, for each request. `legacy-compiled` par
 table. RE2 runs the patterns of both, so that none can take more than linear time.
 
 What a process keeps is bounded in bytes and in filters. A table that is too large, or isn't as this release writes
-tables, is never run: it is refused once for its version, and its site is found by the hashed scheme.
+tables, is never run: it is refused once for its version, and its site is found by the hashed scheme. Of a refused table
+nothing but the reason is kept, and a script hash that leads nowhere is remembered for the table's version: what is
+damaged costs no more than what is sound.
 """
 
 from collections import OrderedDict
@@ -18,7 +20,7 @@ import re2
 
 from router.kv.schema import SITE_NO, Database
 from router.kv.store import Snapshot, Store
-from router.legacy_table import TableRefused, find_filter, parse_table
+from router.legacy_table import BEFORE_HOST, TableRefused, find_filter, parse_table
 from router.metrics.catalogue import (
     TABLE_CACHE_BYTES,
     TABLE_CACHE_FILTERS,
@@ -38,6 +40,8 @@ RAW_BYTES_MAX: Final = 64 * 1024 * 1024
 COMPILED_FILTERS_MAX: Final = 60_000
 """Of all compiled tables in a process, some 4.6 KB each."""
 SITES_MAX: Final = 50_000
+DEAD_HASHES_MAX: Final = 256
+"""Of one table, that are remembered one by one; with more, it isn't run any more."""
 
 
 class TableUnusable(Exception):
@@ -45,7 +49,7 @@ class TableUnusable(Exception):
 
     def __init__(self, site_no: int, reason: str) -> None:
         super().__init__(f"the routing table of site {site_no} can't be used: {reason}")
-        self.site_no = site_no
+        self.site_no, self.reason = site_no, reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,8 @@ class Found:
 @dataclass(slots=True)
 class SiteTable:
     """One version of a site's table. `is_written`: deploys keep it up to date, so that it may serve. `is_proven`: it
-    was read from end to end, and `problem` says all that is wrong with it."""
+    was read from end to end, and `problem` says all that is wrong with it; its bytes are gone then. `dead` says why a
+    script hash leads nowhere."""
 
     site_no: int
     is_written: bool
@@ -67,6 +72,15 @@ class SiteTable:
     problem: str | None
     is_proven: bool = False
     compiled: list[tuple[Any, str]] | None = field(default=None, repr=False)
+    dead: dict[str, str] = field(default_factory=dict, repr=False)
+
+
+class TableOutrun(TableUnusable):
+    """A script hash of this version of the table leads nowhere: a deploy has outrun it, or it is damaged."""
+
+    def __init__(self, table: SiteTable, script_hash: str, reason: str) -> None:
+        super().__init__(table.site_no, reason)
+        self.table, self.script_hash = table, script_hash
 
 
 def subject_of(host: bytes, hostname: str, target: bytes) -> bytes:
@@ -89,6 +103,7 @@ def pattern_options() -> Any:
 
 
 OPTIONS: Final = pattern_options()
+RUN_ERRORS: Final = (orjson.JSONDecodeError, KeyError, TypeError, re2.error)
 REGEXP: Final[Any] = type(re2.compile(b"", OPTIONS))
 
 
@@ -142,41 +157,63 @@ class LegacyTables:
                 matched = match_compiled(self._compiled(table), subject)
             else:
                 matched = match_parsing(table.raw, subject)
-        except (orjson.JSONDecodeError, KeyError, TypeError, re2.error) as error:
+        except RUN_ERRORS as error:
             raise TableUnusable(table.site_no, f"a filter can't be run: {error}") from None
         if matched is None:
             return None
         script_hash, rest = matched
-        return Found(self._pipeline(table.site_no, script_hash), b"/" + rest)
-
-    def look_up(self, table: SiteTable, host: str) -> Pipeline | None:
-        """Without running a pattern, for hosts without a route. Raises TableUnusable, StoreError."""
-        if table.raw is None:
-            if table.problem is not None:
-                raise TableUnusable(table.site_no, table.problem)
-            return None
+        if script_hash in table.dead:
+            raise TableUnusable(table.site_no, table.dead[script_hash])
         try:
-            found = find_filter(table.raw, host)
-        except TableRefused as error:
-            raise TableUnusable(table.site_no, str(error)) from None
-        return self._pipeline(table.site_no, found.script_hash) if found is not None else None
+            with self._store.read() as snapshot:
+                return Found(read_pipeline(snapshot, table.site_no, script_hash), b"/" + rest)
+        except TableUnusable as error:
+            raise TableOutrun(table, script_hash, error.reason) from None
+
+    def look_afresh(self, outrun: "TableOutrun") -> SiteTable | None:
+        """The table that has taken the place of the one that led nowhere, since a deploy writes table and pipelines
+        anew. None where it is that one still: then the script hash is remembered as dead. Raises StoreError."""
+        table = outrun.table
+        with self._store.read() as snapshot:
+            is_same = snapshot.get(Database.LEGACY_TABLES, SITE_NO.pack(table.site_no)) == table.raw
+        if not is_same:
+            self.forget((table.site_no,))
+            return self.table_of(table.site_no)
+        table.dead[outrun.script_hash] = outrun.reason
+        if len(table.dead) > DEAD_HASHES_MAX:
+            self._refuse(table, f"more than {DEAD_HASHES_MAX} of its script hashes lead nowhere")
+        return None
+
+    def look_up(self, site_no: int, host: str) -> Pipeline | None:
+        """Without running a pattern, for hosts without a route: in the table where it lies, and of one commit with the
+        pipeline. Raises TableUnusable, StoreError."""
+        with self._store.read() as snapshot:
+            view = snapshot.view(Database.LEGACY_TABLES, SITE_NO.pack(site_no))
+            if view is None:
+                return None
+            if len(view) > TABLE_BYTES_MAX:
+                raise TableUnusable(site_no, too_large(len(view)))
+            try:
+                found = find_filter(view, host)
+            except TableRefused as error:
+                raise TableUnusable(site_no, str(error)) from None
+            return read_pipeline(snapshot, site_no, found.script_hash) if found is not None else None
 
     def _prove(self, table: SiteTable) -> None:
         """Once for all requests that will run it: 60 ms for 50,000 filters."""
         table.is_proven = True
-        if table.raw is not None:
-            try:
-                filters_count = sum(1 for _ in parse_table(table.raw))
-                if filters_count > FILTERS_MAX:
-                    table.problem = f"it has {filters_count} filters, more than {FILTERS_MAX}"
-            except TableRefused as error:
-                table.problem = str(error)
-        if table.problem is not None:
-            self._meter.add(TABLES_REFUSED)
+        problem = table.problem if table.raw is None else problem_of(table.raw)
+        if problem is not None:
+            self._refuse(table, problem)
 
-    def _pipeline(self, site_no: int, script_hash: str) -> Pipeline:
-        with self._store.read() as snapshot:
-            return read_pipeline(snapshot, site_no, script_hash)
+    def _refuse(self, table: SiteTable, problem: str) -> None:
+        """Its bytes make room for tables that are run, or a few refused ones would push each other out for ever."""
+        if self._sites.get(table.site_no) is table:
+            self._count_out(table)
+        table.problem, table.raw, table.compiled = problem, None, None
+        table.dead.clear()
+        self._meter.add(TABLES_REFUSED)
+        self._tell_sizes()
 
     def _compiled(self, table: SiteTable) -> list[tuple[Any, str]]:
         if table.compiled is None:
@@ -224,6 +261,38 @@ def match_compiled(filters: list[tuple[Any, str]], subject: bytes) -> tuple[str,
     return None
 
 
+def find_afresh(snapshot: Snapshot, table: SiteTable, subject: bytes) -> Found | None:
+    """By a table that was just read in this snapshot, which nobody keeps. Raises TableUnusable."""
+    problem = table.problem if table.raw is None else problem_of(table.raw)
+    if problem is not None:
+        raise TableUnusable(table.site_no, problem)
+    try:
+        matched = match_parsing(table.raw, subject) if table.raw is not None else None
+    except RUN_ERRORS as error:
+        raise TableUnusable(table.site_no, f"a filter can't be run: {error}") from None
+    if matched is None:
+        return None
+    script_hash, rest = matched
+    return Found(read_pipeline(snapshot, table.site_no, script_hash), b"/" + rest)
+
+
+def problem_of(raw: bytes) -> str | None:
+    """What keeps a table from being run; its filters are counted before they are read."""
+    filters_count = raw.count(BEFORE_HOST)
+    if filters_count > FILTERS_MAX:
+        return f"it has {filters_count} filters, more than {FILTERS_MAX}"
+    try:
+        for _ in parse_table(raw):
+            pass
+    except TableRefused as error:
+        return str(error)
+    return None
+
+
+def too_large(bytes_count: int) -> str:
+    return f"it has {bytes_count} bytes, more than {TABLE_BYTES_MAX}"
+
+
 def read_site_table(snapshot: Snapshot, site_no: int) -> SiteTable:
     """A table that is too large isn't even copied."""
     view = snapshot.view(Database.LEGACY_TABLES, SITE_NO.pack(site_no))
@@ -232,8 +301,7 @@ def read_site_table(snapshot: Snapshot, site_no: int) -> SiteTable:
     site = read_site_record(snapshot, site_no)
     is_written = site is not None and site.dual_write
     if len(view) > TABLE_BYTES_MAX:
-        problem = f"it has {len(view)} bytes, more than {TABLE_BYTES_MAX}"
-        return SiteTable(site_no, is_written, raw=None, problem=problem)
+        return SiteTable(site_no, is_written, raw=None, problem=too_large(len(view)))
     return SiteTable(site_no, is_written, raw=bytes(view), problem=None)
 
 

@@ -33,6 +33,9 @@ SCRIPT_HASH: Final = rb"[A-Za-z0-9_-]{1,64}"
 FILTER: Final = re.compile(
     b"%b(%b)%b(%b)%b" % (re.escape(BEFORE_HOST), NAME, re.escape(AFTER_HOST), SCRIPT_HASH, re.escape(AFTER_HASH))
 )
+FILTER_BYTES_MAX: Final = len(BEFORE_HOST) + NAME_BYTES_MAX + len(AFTER_HOST) + 64 + len(AFTER_HASH) + 1
+Bytes = bytes | memoryview
+"""A table, or where it lies in the store."""
 PATTERN: Final = re.compile(r"\^\(\?:([a-z0-9](?:[a-z0-9-]|\\?\.)*)\(\?:\[:\]\[0-9\]\+\)\?\\/\(\?<p1>\.\*\)\)\$")
 """The shapes of a pattern that are known: a host with bare dots, or with all of them escaped."""
 
@@ -159,7 +162,7 @@ def parse_table(table: bytes) -> Iterator[Filter]:
 # -- one host in it --------------------------------------------------------------------------------------------------
 
 
-def find_filter(table: bytes, host: str) -> Filter | None:
+def find_filter(table: Bytes, host: str) -> Filter | None:
     """By halving, in a table that is as `render_table` makes them. Raises TableRefused where it finds that it isn't."""
     start, end = find_place(table, host.encode("ascii"))
     match = FILTER.match(table, start) if start < end else None
@@ -183,17 +186,19 @@ def edit_table(table: bytes, edits: Mapping[str, str | None]) -> bytes:
     return HEAD + b",".join(kept for piece in pieces if (kept := piece.strip(b","))) + TAIL
 
 
-def find_place(table: bytes, host: bytes) -> tuple[int, int]:
+def find_place(table: Bytes, host: bytes) -> tuple[int, int]:
     """Where the host's filter begins and ends; where it has none, twice where it would begin."""
-    if not (table.startswith(HEAD) and table.endswith(TAIL)):
+    if bytes(table[: len(HEAD)]) != HEAD or bytes(table[-len(TAIL) :]) != TAIL:
         raise TableRefused("it doesn't begin or end as a table does")
     wanted = place_of(host)
     low, high = len(HEAD), len(table) - len(TAIL)
     while low < high:
-        start = table.rfind(BEFORE_HOST, low, (low + high) // 2 + len(BEFORE_HOST))
-        match = FILTER.match(table, max(start, low))
+        middle = (low + high) // 2
+        near = max(low, middle - FILTER_BYTES_MAX)
+        start = near + max(0, bytes(table[near : middle + len(BEFORE_HOST)]).rfind(BEFORE_HOST))
+        match = FILTER.match(table, start)
         if match is None:
-            raise TableRefused(f"byte {max(start, low)} isn't the beginning of a filter of the known shape")
+            raise TableRefused(f"byte {start} isn't the beginning of a filter of the known shape")
         place = place_of(match[1])
         if place == wanted:
             return match.start(), match.end()

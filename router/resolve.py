@@ -17,7 +17,7 @@ from typing import Final
 
 from lru import LRU
 
-from router.arms import Arms, Asked, ByRequest, Difference, Resolved, Settled
+from router.arms import Arms, Asked, ByRequest, Resolved, Settled
 from router.event_log import event_log
 from router.hashed import find_route, live_ring
 from router.hashing import KeyRing
@@ -47,6 +47,7 @@ from router.pipeline import Pipeline, PipelineUnreadable
 from router.policy import Policy, Scheme, SiteRule
 from router.policy_record import PolicyUnreadable, read_policy
 from router.records import CustomDomain, RecordUnreadable, decode_record
+from router.shadow import Difference, Shadow
 from router.site_names import SiteNames
 
 __all__ = ["Asked", "ByRequest", "Resolved", "Resolver", "RouteDamaged", "Settled", "Unknown"]
@@ -112,7 +113,8 @@ class Resolver:
         self._known: LRU[bytes, Resolved | ByRequest] = LRU(KNOWN_MAX, callback=self._forget_spelling)
         self._unknown: LRU[bytes, Unknown] = LRU(UNKNOWN_MAX)
         self._hosts_by_table: dict[int, set[bytes]] = {}
-        self.arms = Arms(LegacyTables(store, meter), meter, on_difference=on_difference)
+        shadow = Shadow(store, seen_seq=lambda: self._feed.seq, live_keys=self._live_keys)
+        self.arms = Arms(LegacyTables(store, meter), meter, shadow, on_difference=on_difference)
         self.policy = Policy()
         with store.read() as snapshot:
             self._live_ids = snapshot.get(Database.META, RING_KEY)
@@ -275,9 +277,9 @@ class Resolver:
             for site_no in change.site_nos:
                 self._evict_hosts(self._hosts_by_table.get(site_no, ()))
         if change.everything:
-            self.arms.tables.clear()
+            self.arms.clear()
         else:
-            self.arms.tables.forget(change.site_nos)
+            self.arms.forget(change.site_nos)
         self._unknown.clear()
         self._meter.put(DECISIONS_CACHED, len(self._known))
         self._meter.put(UNKNOWN_CACHED, 0)

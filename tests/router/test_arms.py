@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import count
+from math import inf
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
 from asset_server.message import Response
-from router.arms import COOKIE, Difference, bucket_in_cookie
+from router.arms import COOKIE, bucket_in_cookie
 from router.differences import DIFFERENCES_MAX, FILES_MAX, DifferenceLog, clear_differences, read_differences
 from router.edge import EdgeRequest
 from router.kv.schema import SITE_NO, Database
@@ -18,6 +19,7 @@ from router.metrics.catalogue import SHADOW_DIFFERENCES, SHADOWS
 from router.pipeline import Pipeline
 from router.policy import Policy, Scheme, Split
 from router.policy_record import change_policy
+from router.shadow import Difference
 from tests.control_plane.client import FakeTime, open_plane
 from tests.schemes.both_schemes import BothSchemes
 
@@ -150,6 +152,37 @@ def test_a_host_that_a_table_lacks_is_a_difference(schemes: BothSchemes) -> None
     for scheme in (Scheme.HASHED, Scheme.LEGACY):
         set_policy(schemes, Policy(default=scheme, shadow_percent=100.0))
         assert ask(schemes).status == 200
+    assert [each.reason for each in found] == ["the table has no such host"] * 2
+
+
+@pytest.mark.parametrize("scheme", [Scheme.HASHED, Scheme.LEGACY])
+def test_73_a_deploy_that_a_worker_has_not_seen_yet_is_no_difference(schemes: BothSchemes, scheme: Scheme) -> None:
+    found: list[Difference] = []
+    resolver = schemes.edges["by policy"]._resolver
+    resolver.arms._on_difference = found.append
+    set_policy(schemes, Policy(default=scheme, shadow_percent=100.0))
+    assert ask(schemes).status == 200
+    resolver.look_at_s = inf  # the next look is still to come
+    schemes.deploy("one", 1, "main")
+    assert ask(schemes).status == 200
+    assert ask(schemes).status == 200
+    resolver.look_at_s = 0.0
+    assert ask(schemes).status == 200
+    assert schemes.counted("by policy", SHADOWS) == 4
+    assert (schemes.counted("by policy", SHADOW_DIFFERENCES), found) == (0, [])
+
+
+def test_a_difference_that_lasts_is_found_though_the_feed_has_moved(schemes: BothSchemes) -> None:
+    found: list[Difference] = []
+    resolver = schemes.edges["by policy"]._resolver
+    resolver.arms._on_difference = found.append
+    set_policy(schemes, Policy(shadow_percent=100.0))
+    with schemes.plane.store.write() as transaction:
+        transaction.put(Database.LEGACY_TABLES, SITE_NO.pack(SITE_ONE), b'{"filters":[],"v":1}')
+    assert ask(schemes).status == 200
+    resolver.look_at_s = inf
+    schemes.create("two")
+    assert ask(schemes).status == 200
     assert [each.reason for each in found] == ["the table has no such host"] * 2
 
 

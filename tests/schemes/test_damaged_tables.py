@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from router import legacy
-from router.hashed import delete_route
+from router.hashed import delete_route, put_route, read_route
 from router.hostname import Hostname
 from router.kv.schema import SITE_NO, Database
 from router.legacy import FILTERS_MAX, TABLE_BYTES_MAX, LegacyTables
@@ -127,6 +127,69 @@ def test_82_a_script_hash_that_leads_nowhere_sends_the_request_to_hashed(
     for _ in range(3):
         assert bytes(schemes.ask(arm, HOST).body) == files_of(0)["/index.html"]
     assert schemes.counted(arm, TABLE_FAULTS) == 3
+
+
+@pytest.mark.parametrize("arm", LEGACY_ARMS)
+def test_82_a_script_hash_that_leads_nowhere_costs_its_table_no_second_reading(schemes: BothSchemes, arm: str) -> None:
+    with schemes.plane.store.write() as transaction:
+        for key, _ in list(transaction.scan(Database.PIPELINES)):
+            transaction.delete(Database.PIPELINES, key)
+    with capture_logs() as logs:
+        for _ in range(5):
+            assert schemes.ask(arm, HOST).status == 200
+    assert schemes.counted(arm, TABLE_MISSES) == 1
+    assert schemes.counted(arm, TABLE_FAULTS) == 5
+    assert [(entry["event"], entry["site_no"]) for entry in logs] == [("table.unusable", 1)]
+    schemes.deploy(SICK, 2, "main")
+    assert bytes(schemes.ask(arm, HOST).body) == files_of(2)["/index.html"]
+    assert schemes.counted(arm, TABLE_FAULTS) == 5, "a deploy mends it"
+
+
+def test_a_table_whose_script_hashes_mostly_lead_nowhere_is_refused(
+    schemes: BothSchemes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("router.legacy.DEAD_HASHES_MAX", 2)
+    hosts = [f"{number:08x}.one.pages.test" for number in range(4)]
+    with schemes.plane.store.write() as transaction:
+        for host in hosts:
+            put_route(transaction, schemes.plane.keys(), Hostname(host), Pipeline(1, route_of(schemes).manifest))
+    put(schemes, render_table(Filter(host, f"dead{host[:8]}") for host in hosts))
+    for host in hosts:
+        assert schemes.ask("legacy", host).status == 200
+    assert schemes.counted("legacy", TABLES_REFUSED) == 1
+    assert schemes.edges["legacy"]._meter.cells[cell(TABLE_CACHE_BYTES)] == 0
+
+
+@pytest.mark.parametrize("arm", LEGACY_ARMS)
+def test_46_refused_tables_do_not_push_each_other_out(
+    schemes: BothSchemes, arm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables = dict.fromkeys((1, 2), b'{"filters":[' + b" " * 1000 + b'],"v":1}')
+    monkeypatch.setattr("router.legacy.RAW_BYTES_MAX", 1_500)
+    with schemes.plane.store.write() as transaction:
+        for site_no, table in tables.items():
+            transaction.put(Database.LEGACY_TABLES, SITE_NO.pack(site_no), table)
+    for _ in range(4):
+        assert schemes.ask(arm, HOST).status == schemes.ask(arm, OTHER_HOST).status == 200
+    assert schemes.counted(arm, TABLE_MISSES) == schemes.counted(arm, TABLES_REFUSED) == 2
+    assert schemes.edges[arm]._meter.cells[cell(TABLE_CACHE_BYTES)] == 0
+
+
+def test_damage_that_comes_back_after_a_repair_is_logged_again(schemes: BothSchemes) -> None:
+    sound, cut = table_of(schemes), table_of(schemes)[:-20]
+    with capture_logs() as logs:
+        for table in (cut, sound, cut):
+            put(schemes, table)
+            for _ in range(2):
+                assert schemes.ask("legacy", HOST).status == 200
+    assert [entry["event"] for entry in logs] == ["table.unusable"] * 2
+
+
+def route_of(schemes: BothSchemes) -> Pipeline:
+    with schemes.plane.store.read() as snapshot:
+        found = read_route(snapshot, schemes.plane.keys(), Hostname(HOST))
+    assert found is not None
+    return found
 
 
 def drop_route(schemes: BothSchemes, host: str) -> None:
