@@ -16,7 +16,16 @@ from router.hostname import Hostname
 from router.kv.schema import SITE_NO, Database
 from router.kv.store import Snapshot, Transaction
 from router.legacy import TableUnusable, read_pipeline, read_site_record
-from router.legacy_table import Filter, TableRefused, edit_table, find_filter, parse_table, render_table, script_hash_of
+from router.legacy_table import (
+    Filter,
+    TableRefused,
+    cut_out,
+    edit_table,
+    find_filter,
+    parse_table,
+    render_table,
+    script_hash_of,
+)
 from router.pipeline import Pipeline
 from router.records import Deployment, Site
 from router.site_names import SiteNames
@@ -57,7 +66,8 @@ class TableEdits:
         self._by_site.clear()
 
     def _put_edited(self, site: Site, table: bytes | None, edits: Mapping[str, Pipeline | None]) -> None:
-        """A table that isn't there, or can't be edited, is made anew from the records."""
+        """A table that isn't there, or can't be edited, is made anew from the records; while dual write is off, what is
+        deleted is cut out of it as it lies there."""
         try:
             if table is None:
                 raise TableRefused("there's none yet")
@@ -67,6 +77,9 @@ class TableEdits:
         except TableRefused:
             if site.dual_write:
                 rebuild_table(self.transaction, self.keys, self.names, site)
+            elif table is not None:
+                left, cut = cut_out(table, edits.keys())
+                put_table(self.transaction, site.site_no, left, replaced=cut)
             return
         for pipeline in edits.values():
             if pipeline is not None:

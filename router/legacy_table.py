@@ -10,7 +10,7 @@ reproducible to the byte, and lets an edit find its place without reading the re
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import pairwise
@@ -184,6 +184,21 @@ def edit_table(table: bytes, edits: Mapping[str, str | None]) -> bytes:
         at = end
     pieces.append(table[at : len(table) - len(TAIL)])
     return HEAD + b",".join(kept for piece in pieces if (kept := piece.strip(b","))) + TAIL
+
+
+def cut_out(table: bytes, hosts: Collection[str]) -> tuple[bytes, set[str]]:
+    """A table that may be damaged, without the filters that `find_filter` could find these hosts by; and the script
+    hashes that they had. What else it holds stays as it is."""
+    pieces: list[bytes] = []
+    hashes: set[str] = set()
+    at = 0
+    for match in FILTER.finditer(table):
+        if match[1].decode("ascii") in hosts:
+            hashes.add(match[2].decode("ascii"))
+            pieces.append(table[at : match.start()])
+            at = match.end() + (table[match.end() : match.end() + 1] == b",")
+    left = b"".join((*pieces, table[at:]))
+    return (left.removesuffix(b"," + TAIL) + TAIL if left.endswith(b"," + TAIL) else left), hashes
 
 
 def find_place(table: Bytes, host: bytes) -> tuple[int, int]:

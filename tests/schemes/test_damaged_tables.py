@@ -1,17 +1,29 @@
 """A table that can't be used costs its own site nothing but the scheme, and other sites nothing at all."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
+from control_plane.catalogue import put_site, read_site
 from router import legacy
 from router.hashed import delete_route, put_route, read_route
 from router.hostname import Hostname
 from router.kv.schema import SITE_NO, Database
 from router.legacy import FILTERS_MAX, TABLE_BYTES_MAX, LegacyTables
-from router.legacy_table import AFTER_HASH, HEAD, TAIL, Filter, render_table
+from router.legacy_table import (
+    AFTER_HASH,
+    HEAD,
+    TAIL,
+    Filter,
+    TableRefused,
+    cut_out,
+    find_filter,
+    parse_table,
+    render_table,
+)
 from router.metrics.catalogue import (
     FALLBACKS,
     TABLE_CACHE_BYTES,
@@ -183,6 +195,46 @@ def test_damage_that_comes_back_after_a_repair_is_logged_again(schemes: BothSche
             for _ in range(2):
                 assert schemes.ask("legacy", HOST).status == 200
     assert [entry["event"] for entry in logs] == ["table.unusable"] * 2
+
+
+def finds(table: bytes, host: str) -> bool | None:
+    """None: the table is refused on the way there."""
+    try:
+        return find_filter(table, host) is not None
+    except TableRefused:
+        return None
+
+
+def test_what_is_deleted_leaves_a_damaged_table_that_is_not_written_any_more(schemes: BothSchemes) -> None:
+    hosts = [schemes.deploy(SICK, 2, f"b{number}") for number in range(8)]
+    deployments = {f"{each.short_id}.one.pages.test": each for each in schemes.deployments(SICK)}
+    with schemes.plane.store.write() as transaction:
+        put_site(transaction, replace(read_site(transaction, 1), dual_write=False))
+    whole = table_of(schemes)
+    found = (
+        (damaged, host)
+        for each in parse_table(whole)
+        for damaged in [whole.replace(b"(?:%b(" % each.host.encode(), b"(?:%b!(" % each.host[:-1].encode())]
+        for host in hosts
+        if finds(damaged, host) and finds(damaged, f"{deployments[host].alias}.one.pages.test") is None
+    )
+    damaged, host = next(found)
+    alias = f"{deployments[host].alias}.one.pages.test"
+    put(schemes, damaged)
+    schemes.delete_deployment(SICK, deployments[host])
+    assert finds(table_of(schemes), host) is not True
+    assert f"(?:{alias}(".encode() not in table_of(schemes)
+    assert schemes.ask("hashed", host).status in (404, 500)
+
+
+def test_hosts_are_cut_out_of_what_is_left_of_a_table() -> None:
+    filters = [Filter(f"{name}.test", name) for name in "abcd"]
+    whole = render_table(filters)
+    for gone in ("a", "b", "d", "ab", "cd", "ad", "abcd"):
+        left = [each for each in filters if each.script_hash not in gone]
+        assert cut_out(whole, {f"{name}.test" for name in gone}) == (render_table(left), set(gone))
+    assert cut_out(whole[:-20], {"a.test", "x.test"}) == (render_table(filters[1:])[:-20], {"a"})
+    assert cut_out(b"", {"a.test"}) == (b"", set())
 
 
 def route_of(schemes: BothSchemes) -> Pipeline:
