@@ -8,6 +8,7 @@ in the site's history. An action that began before that point doesn't move the p
 superseded, and has its own host only.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from asset_server.manifest import Manifest, ManifestCorrupt, encode_manifest, manifest_id
@@ -40,6 +41,7 @@ from router.hostname import Hostname
 from router.kv.schema import SITE_NO, Database
 from router.kv.store import Snapshot, Transaction
 from router.pipeline import Pipeline, PipelineUnreadable
+from router.policy_record import PolicyUnreadable, forget_sites
 from router.records import Alias, CustomDomain, Deployment, Pointer, Site
 from router.site_names import SiteNames
 
@@ -178,6 +180,8 @@ class Activation:
         revoke_site_tokens(self.transaction, site.site_no)
         self.transaction.delete(Database.SITE_NAMES, site.name.encode("ascii"))
         self.transaction.delete(Database.SITES, SITE_NO.pack(site.site_no))
+        with suppress(PolicyUnreadable):  # then it says nothing of any site, and deleting goes on
+            forget_sites(self.transaction, is_gone=lambda site_no: site_no == site.site_no)
 
     def _delete_unreadable_deployments(self, site: Site) -> None:
         """What is left of a site once all that can be read is gone. Finding the ids takes a walk over everybody's."""

@@ -107,8 +107,9 @@ def known_failure(error: Exception) -> int | None:
 
 
 def complain(message: str) -> None:
+    """As one line without control characters: what a message quotes of a file must not steer the terminal."""
     one_line = " ".join(message.split())
-    sys.stderr.write(f"onehop: {one_line}\n")
+    sys.stderr.write(f"onehop: {''.join(each if each.isprintable() else '·' for each in one_line)}\n")
 
 
 if __name__ == "__main__":

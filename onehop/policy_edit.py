@@ -1,16 +1,19 @@
 """What `onehop policy set` asks for, as a change of the policy: checked against what there is, described in words."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from control_plane.catalogue import find_site, read_site
 from control_plane.errors import UnknownProject
 from router.data_centres import data_centres
+from router.kv.schema import SITE_NO, Database
 from router.kv.store import Snapshot
 from router.policy import PERCENT_MAX, Percentage, Policy, Scheme, Split
 from router.policy_record import PolicyRefused
 
+DELETED_NAME: Final = re.compile(r"site ([0-9]{1,9}), deleted")
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
@@ -82,7 +85,10 @@ class PolicyEdit:
             raise PolicyRefused("--shadow is of all requests; leave --site and --dc out")
         if self.dc is not None:
             return self._of_dc(snapshot, self.dc)
-        return self._of_site(site_number(snapshot, self.site)) if self.site is not None else self._of_all
+        if self.site is None:
+            return self._of_all
+        gone = deleted_site_number(snapshot, self.site) if self.clear else None
+        return self._of_site(gone if gone is not None else site_number(snapshot, self.site))
 
     def _of_dc(self, snapshot: Snapshot, dc: str) -> Callable[[Policy], Policy]:
         known = data_centres(snapshot)
@@ -149,3 +155,14 @@ def site_name(snapshot: Snapshot, site_no: int) -> str:
         return read_site(snapshot, site_no).name
     except UnknownProject:
         return f"site {site_no}, deleted"
+
+
+def is_deleted(snapshot: Snapshot, site_no: int) -> bool:
+    return snapshot.view(Database.SITES, SITE_NO.pack(site_no)) is None
+
+
+def deleted_site_number(snapshot: Snapshot, name: str) -> int | None:
+    """Of a site that is gone, by what `site_name` calls it; None for every other name."""
+    match = DELETED_NAME.fullmatch(name)
+    site_no = int(match[1]) if match is not None else None
+    return site_no if site_no is not None and is_deleted(snapshot, site_no) else None

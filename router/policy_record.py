@@ -97,6 +97,20 @@ def put_change(transaction: Transaction, before: Policy, after: Policy, entry: P
     return stored
 
 
+def forget_sites(transaction: Transaction, *, is_gone: Callable[[int], bool]) -> None:
+    """Takes the rules of sites that are gone out of the policy. It is no change of it, since it says nothing new of any
+    site: the generation stays, and the log has no entry. Raises PolicyUnreadable."""
+    policy = read_policy(transaction)
+    left = replace(
+        policy,
+        pins={site_no: scheme for site_no, scheme in policy.pins.items() if not is_gone(site_no)},
+        splits={site_no: split for site_no, split in policy.splits.items() if not is_gone(site_no)},
+        server_timing=frozenset(site_no for site_no in policy.server_timing if not is_gone(site_no)),
+    )
+    if left != policy:
+        transaction.put(Database.POLICY, CURRENT, orjson.dumps(encode_policy(left)))
+
+
 def changes_newest_first(snapshot: Snapshot) -> Iterator[PolicyChange]:
     """Raises PolicyUnreadable."""
     for _, value in snapshot.scan(Database.POLICY, prefix=LOG, reverse=True):

@@ -11,13 +11,14 @@ from control_plane.clock import Clock
 from onehop.commands.options import AsJson, Data
 from onehop.opened_store import find_folder, opened
 from onehop.output import show_fields, show_json, show_line, show_table, warn
-from onehop.policy_edit import PolicyEdit
-from onehop.policy_file import named_policy, policy_from_file
+from onehop.policy_edit import PolicyEdit, is_deleted
+from onehop.policy_file import named_policy, policy_from_file, read_policy_file
 from router.policy import Scheme
 from router.policy_record import (
     PolicyChange,
     change_policy,
     changes_newest_first,
+    forget_sites,
     read_policy,
     undo_last,
 )
@@ -74,9 +75,10 @@ def set_policy(
     edit = PolicyEdit(site, dc, scheme, percent, split, cookie, clear, server_timing, shadow)
     if file is not None and edit != PolicyEdit():
         raise typer.BadParameter("--file brings the whole policy: give no other option with it")
+    given = read_policy_file(file) if file is not None else None
     with opened(find_folder(data)) as it, it.store.write() as transaction:
-        change = edit.change(transaction) if file is None else policy_from_file(transaction, file)
-        what = edit.described() if file is None else f"--file {file.name}"
+        change = edit.change(transaction) if given is None else policy_from_file(transaction, given)
+        what = edit.described() if given is None else f"--file {given.path.name}"
         before = read_policy(transaction)
         is_change = replace(change(before), generation=before.generation, salt=before.salt) != before
         policy = before
@@ -114,6 +116,7 @@ def undo(
     """Take the last change back; again, the one before it."""
     with opened(find_folder(data)) as it, it.store.write() as transaction:
         undone = undo_last(transaction, who=who(), when=Clock().now(), why=reason)
+        forget_sites(transaction, is_gone=lambda site_no: is_deleted(transaction, site_no))
         named = named_policy(transaction, read_policy(transaction))
     if as_json:
         show_json(named)
