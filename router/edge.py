@@ -30,6 +30,7 @@ from router.resolve import Asked, ByRequest, Resolved, Resolver, RouteDamaged, U
 
 PROVEN_MANIFESTS_MAX: Final = 65_536
 TIMING_NAME: Final = b"onehop;"
+CACHING_NAMES: Final = frozenset({b"expires", b"surrogate-control", b"x-accel-expires", b"edge-control"})
 PRIVATE: Final = b"private, max-age=0, must-revalidate"
 FUNCTION_ROUTES_MAX: Final = 1_024
 FUNCTION_DECISIONS_MAX: Final = 16_384
@@ -257,8 +258,15 @@ def with_arm(
     names = {name for name, _ in fields}
     kept = [each for each in headers if not (each[0] in names and is_timing(*each))]
     if b"set-cookie" in names:
-        kept = [each for each in kept if each[0] != b"cache-control"] + [(b"cache-control", PRIVATE)]
+        kept = [each for each in kept if not is_caching(each[0])] + [(b"cache-control", PRIVATE)]
     return [*kept, *fields]
+
+
+def is_caching(name: bytes) -> bool:
+    """A field that lets a cache keep an answer: Cache-Control, and those that are asked before it, of which RFC 9213
+    has every cache name its own (CDN-Cache-Control)."""
+    name = name.lower()
+    return name.endswith(b"cache-control") or name in CACHING_NAMES
 
 
 def is_timing(name: bytes, value: bytes) -> bool:

@@ -253,3 +253,15 @@ def test_what_an_arm_adds_can_be_said_by_nobody_else_and_is_kept_from_shared_cac
     assert with_arm(headers, [cookie]) == [
         *headers[:3], (b"cache-control", b"private, max-age=0, must-revalidate"), cookie,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["CDN-Cache-Control", "cloudflare-cdn-cache-control", "Surrogate-Control", "X-Accel-Expires", "expires"],
+)
+def test_no_field_of_a_site_lets_a_cache_keep_an_answer_that_deals_a_bucket(name: str) -> None:
+    cookie = (b"set-cookie", b"onehop_bucket=9272; Path=/")
+    headers = [(b"etag", b'"a"'), (name.encode(), b"max-age=60")]
+    private = (b"cache-control", b"private, max-age=0, must-revalidate")
+    assert with_arm(headers, [cookie]) == [headers[0], private, cookie]
+    assert with_arm(headers, [(b"server-timing", b"onehop;dur=1")])[:2] == headers
