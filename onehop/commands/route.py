@@ -1,6 +1,5 @@
 """`onehop route HOST`: reads the store itself, so that it also tells when nothing is running."""
 
-import ipaddress
 import os
 from dataclasses import asdict
 from typing import Annotated, Final
@@ -20,6 +19,7 @@ from onehop.output import show_fields, show_json, show_table
 from router.data_centres import data_centres
 from router.differences import clear_differences, read_differences
 from router.explain import Explanation, Viewpoint, explain
+from router.forwarded import parse_address
 from router.hostname import HostRefused
 from router.kv.schema import Database
 from router.pipeline import Pipeline, PipelineUnreadable
@@ -31,10 +31,10 @@ DIFFERENCES: Final = "differences"
 
 
 def parsed_client(address: str) -> str:
-    try:
-        return str(ipaddress.ip_address(address))
-    except ValueError:
-        raise typer.BadParameter(f"{address!r} isn't an IP address") from None
+    parsed = parse_address(address)
+    if parsed is None:
+        raise typer.BadParameter(f"{address!r} isn't an IP address")
+    return str(parsed)
 
 
 Client = Annotated[str, typer.Option(help="The client's address, for sites that are split.", callback=parsed_client)]
