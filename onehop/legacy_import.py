@@ -21,6 +21,7 @@ from control_plane.dual_write import put_pipeline_as, put_table, rebuild_table, 
 from functions.bundle import BundleStore
 from onehop.errors import CommandFailed
 from onehop.opened_store import OpenedStore
+from onehop.regular_file import FileRefused, read_regular
 from router.hashed import read_route
 from router.hostname import Hostname
 from router.kv.schema import SITE_NO, Database
@@ -34,6 +35,7 @@ from router.resolve import find_site_no
 TABLE_SUFFIX: Final = ".table.json"
 PIPELINES_SUFFIX: Final = ".pipelines.json"
 PROBLEMS_MAX: Final = 1_000
+TOLD_CHARACTERS_MAX: Final = 200
 SHORT_ID: Final = re.compile(r"[0-9a-f]{8}")
 SCRIPT_HASH: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -136,24 +138,29 @@ def read_files(paths: Iterable[Path]) -> tuple[list[TableFile], dict[str, Pipeli
     pipelines: dict[str, Pipeline] = {}
     for path in paths:
         document = read_document(path)
-        version = document.get("v")
-        if type(version) is not int or version != 1:  # true and 1.0 are equal to 1
-            raise ImportRefused(f"{path} is of version {version!r}; version 1 is known")
-        if isinstance(document.get("pipelines"), dict):
-            pipelines.update(read_pipelines(path, document["pipelines"]))
-        elif isinstance(document.get("filters"), list):
-            tables.append(read_table_file(path, document["filters"]))
-        else:
-            raise ImportRefused(f'{path} is no routing table: it has neither "filters" nor "pipelines"')
+        try:
+            version = document.get("v")
+            if type(version) is not int or version != 1:  # true and 1.0 are equal to 1
+                told = repr(version)[:TOLD_CHARACTERS_MAX]
+                raise ImportRefused(f"{path} is of version {told}; version 1 is known")
+            if isinstance(document.get("pipelines"), dict):
+                pipelines.update(read_pipelines(path, document["pipelines"]))
+            elif isinstance(document.get("filters"), list):
+                tables.append(read_table_file(path, document["filters"]))
+            else:
+                raise ImportRefused(f'{path} is no routing table: it has neither "filters" nor "pipelines"')
+        except RecursionError:
+            raise ImportRefused(f"{path} is nested too deep for a routing table") from None
     return tables, pipelines
 
 
 def read_document(path: Path) -> dict[str, Any]:
     try:
-        size_bytes = path.stat().st_size
-        if size_bytes > TABLE_BYTES_MAX:
-            raise ImportRefused(f"{path} has {size_bytes} bytes; a table of more than {TABLE_BYTES_MAX} is never run")
-        document = orjson.loads(path.read_bytes())
+        document = orjson.loads(read_regular(path, bytes_max=TABLE_BYTES_MAX))
+    except FileRefused as error:
+        raise ImportRefused(
+            f"{path} {error}; a table of more than {TABLE_BYTES_MAX} bytes isn't run, and only regular files are read"
+        ) from None
     except OSError as error:
         raise ImportRefused(f"{path} can't be read: {error.strerror}") from None
     except orjson.JSONDecodeError as error:
@@ -175,7 +182,7 @@ def read_table_file(path: Path, filters: list[Any]) -> TableFile:
                 raise FilterRefused(f"{read.pattern.host} has a filter already, number {earlier.number}")
             found[read.pattern.host] = read
         except FilterRefused as error:
-            problems.append(Problem(number, repr(each)[:200], str(error)))
+            problems.append(Problem(number, repr(each)[:TOLD_CHARACTERS_MAX], str(error)))
     in_order = list(found.values())
     for earlier_at, later_at in shadowed([each.pattern for each in in_order]):
         earlier, later = in_order[earlier_at], in_order[later_at]
@@ -206,8 +213,9 @@ def read_pipelines(path: Path, members: Mapping[str, Any]) -> Iterator[tuple[str
     for script_hash, each in members.items():
         try:
             pipeline = Pipeline.parse(orjson.dumps(each))
-        except PipelineUnreadable as error:
-            raise ImportRefused(f"{path}: pipeline {script_hash}: {error}") from None
+        except (PipelineUnreadable, orjson.JSONEncodeError) as error:  # the latter for what is nested too deep
+            told = script_hash[:TOLD_CHARACTERS_MAX]
+            raise ImportRefused(f"{path}: pipeline {told}: {str(error)[:TOLD_CHARACTERS_MAX]}") from None
         yield script_hash, pipeline
 
 

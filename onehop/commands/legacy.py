@@ -133,7 +133,7 @@ def import_tables(
 def tell_import(each: Imported) -> None:
     for problem in each.problems:
         sys.stderr.write(
-            f"{each.path}: filter {problem.number}: {printable(problem.reason)}; {printable(problem.what)}\n"
+            f"{printable(each.path)}: filter {problem.number}: {printable(problem.reason)}; {printable(problem.what)}\n"
         )
     if each.problems:
         show_line(f"{each.path}: nothing taken in, {len(each.problems)} problems")

@@ -1,5 +1,6 @@
 """Tables made elsewhere: what is taken in, what is kept, and what is refused, filter by filter."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -206,3 +207,34 @@ def test_a_missing_file_an_unknown_site_and_a_site_without_dual_write_are_refuse
         put_site(transaction, replace(need_site(transaction, "one"), dual_write=False))
     with pytest.raises(ImportRefused, match="dual write is off"):
         take_in(schemes, table_file(tmp_path, filter_of(NEW_HOST, "f" * 32)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"pipelines":{"a":' + '{"a":' * 500 + "1" + "}" * 500 + '},"v":1}',
+        '{"filters":' + "[" * 500 + "]" * 500 + ',"v":1}',
+        '{"filters":[],"v":' + "[" * 500 + "]" * 500 + "}",
+    ],
+)
+def test_what_is_nested_deep_is_refused_or_a_problem_in_short_lines(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "deep.json"
+    file.write_text(text)
+    try:
+        (table,), _ = read_files([file])
+    except ImportRefused as refused:
+        assert len(str(refused)) < 1_000
+    else:
+        assert all(len(problem.what) <= 200 for problem in table.problems)
+        assert table.problems
+
+
+def test_only_regular_files_are_read_and_no_more_of_them_than_a_table_may_have(tmp_path: Path) -> None:
+    pipe, device, large = tmp_path / "pipe", tmp_path / "device", tmp_path / "large"
+    os.mkfifo(pipe)
+    device.symlink_to("/dev/zero")
+    with large.open("wb") as file:
+        file.truncate(TABLE_BYTES_MAX + 1)
+    for path, reason in ((pipe, "isn't a regular file"), (device, "isn't a regular file"), (large, "16777217 bytes")):
+        with pytest.raises(ImportRefused, match=reason):
+            read_files([path])
