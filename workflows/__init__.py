@@ -32,13 +32,14 @@ from workflows.errors import (
 )
 from workflows.limits import Limits, Timing
 from workflows.step import ReceivedEvent, RollbackInput, StepContext, WorkflowStep
+from workflows.stored_stream import StoredStream
 from workflows.sync_step import SyncWorkflowStep
 from workflows.workflow import Workflow, WorkflowEvent
 
 __all__ = [
     "Client", "Engine", "InstanceHandle", "InstanceNotFound", "InstanceStatus", "LifetimeEnded", "Limits",
     "NewInstanceOptions", "NonDeterminismError", "NonRetryableDelayError", "NonRetryableError", "ReceivedEvent",
-    "RollbackInput", "StepContext", "StepError", "StoreError", "SyncWorkflowStep", "Timing", "Workflow",
-    "WorkflowError", "WorkflowEvent", "WorkflowFatalError", "WorkflowInternalError", "WorkflowNotFound", "WorkflowStep",
+    "RollbackInput", "StepContext", "StepError", "StoreError", "StoredStream", "SyncWorkflowStep", "Timing",
+    "Workflow", "WorkflowError", "WorkflowEvent", "WorkflowFatalError", "WorkflowInternalError", "WorkflowNotFound", "WorkflowStep",
     "WorkflowTimeoutError", "open_client", "open_engine",
 ]  # fmt: skip

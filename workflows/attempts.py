@@ -25,12 +25,14 @@ from workflows.errors import (
     is_non_retryable,
 )
 from workflows.retry import may_retry, retry_delay_ms
-from workflows.serialisation import Unserialisable, deserialise, serialise_limited
+from workflows.serialisation import StreamMark, Unserialisable, serialise_limited
 from workflows.states import StepState
 from workflows.step import StepContext, StepName
 from workflows.step_config import StepConfig
 from workflows.store import journal
 from workflows.store.records import StepRecord
+from workflows.stored_stream import result_value
+from workflows.stream_intake import take_in
 
 if TYPE_CHECKING:
     from workflows.lifetime import Lifetime
@@ -86,7 +88,7 @@ async def run_attempts(lifetime: "Lifetime", step: StepRecord, work: Work) -> An
                 raise error from None if error is not raised else raised.__cause__
             else:
                 await _finish(lifetime, step, result, returned.cpu_ms)
-                return deserialise(result)
+                return result_value(lifetime.path, result)
 
 
 async def _begin(lifetime: "Lifetime", step: StepRecord) -> None:
@@ -119,9 +121,10 @@ def _note_begin(lifetime: "Lifetime", step: StepRecord, began: journal.Began, *,
 async def _call(lifetime: "Lifetime", step: StepRecord, work: Work) -> Returned[Any]:
     context = StepContext(StepName(step.name, step.count), step.attempts, work.config.for_author())
     forced = lifetime.forced_outcome(step)
-    if forced is not None:
-        return forced()
-    task = lifetime.start_callback(step, call(work.function, work.arguments(context), lifetime.threads))
+    giving = (
+        call(work.function, work.arguments(context), lifetime.threads) if forced is None else _in_place_of_call(forced)
+    )
+    task = lifetime.start_callback(step, take_in(lifetime, step, giving))
     over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     task.add_done_callback(lambda _: None if over.done() else over.set_result(None))
     assert step.attempt_started_on is not None
@@ -142,7 +145,13 @@ async def _call(lifetime: "Lifetime", step: StepRecord, work: Work) -> Returned[
     return task.result()
 
 
+async def _in_place_of_call(forced: Callable[[], Returned[Any]]) -> Returned[Any]:
+    return forced()
+
+
 def _stored_form(lifetime: "Lifetime", step: StepRecord, value: Any) -> bytes:
+    if isinstance(value, StreamMark):
+        return value.encode()
     return serialise_limited(value, "its result", lifetime.limits.result_bytes)
 
 

@@ -33,6 +33,7 @@ from workflows.store.instances import add_event
 from workflows.store.records import StepRecord
 from workflows.store.transaction import Transaction
 from workflows.store.writer import LeaseLost
+from workflows.stored_stream import result_value
 
 if TYPE_CHECKING:
     from workflows.lifetime import Lifetime
@@ -149,7 +150,7 @@ class StepCalls:
             return None
         if step.state is StepState.DONE:
             assert step.result is not None
-            return deserialise(step.result)
+            return result_value(self._life.path, step.result)
         if step.state is StepState.FAILED:
             assert step.error is not None
             raise step.error.error()

@@ -22,6 +22,7 @@ from workflows.limits import BATCH_BYTES_MAX, BATCH_MAX, Limits
 from workflows.serialisation import Unserialisable, deserialise, serialise_limited
 from workflows.states import Command, Status, Trigger
 from workflows.store import instances
+from workflows.store.chunks import sweep_chunks
 from workflows.store.definitions import forget_workflow
 from workflows.store.instances import NewInstance, new_id
 from workflows.store.reads import Reads
@@ -183,6 +184,8 @@ class Client:
         removed = 0
         while (swept := await self.writer.submit(sweep)) > 0:
             removed += swept
+        while not await self.writer.submit(sweep_chunks):
+            pass
         return removed
 
     # ---- one instance

@@ -16,6 +16,7 @@ from workflows.errors import StoreError, WorkflowFatalError
 from workflows.interventions import Interventions
 from workflows.lifetime import Services
 from workflows.limits import STEPS_MAX_ALLOWED, Limits, Timing
+from workflows.store.chunks import CHUNKS_A_COMMIT_MAX
 from workflows.store.definitions import Registration, register_workflow
 from workflows.store.writer import Writer
 from workflows.worker import Worker
@@ -62,7 +63,8 @@ async def open_engine(
     run_threads = CallbackThreads(limits.running_per_worker, limits.given_up_threads)
     try:
         services = Services(
-            writer, clock, limits, timing or Timing(), threads, run_threads, interventions
+            writer, clock, limits, timing or Timing(), threads, run_threads, asyncio.Semaphore(CHUNKS_A_COMMIT_MAX),
+            interventions,
         )  # fmt: skip
         engine = (engine_class or Engine)(writer, clock, limits, services)
         for workflow in workflows:

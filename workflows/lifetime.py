@@ -28,7 +28,7 @@ from workflows.errors import (
 from workflows.identity import StepKind, rollback_key
 from workflows.interventions import Interventions
 from workflows.limits import Limits, Timing
-from workflows.serialisation import deserialise, serialise_limited
+from workflows.serialisation import deserialise, serialise_limited, stored_bytes
 from workflows.states import LogEvent, StepState
 from workflows.step import Rollback, WorkflowStep
 from workflows.store import journal
@@ -46,7 +46,8 @@ ENDING_S: Final = 1.0  # how long code may take to unwind once its lifetime has 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What a worker lends to its lifetimes. `writer` puts their commands under the worker's lease."""
+    """What a worker lends to its lifetimes. `writer` puts their commands under the worker's lease; `chunk_room` bounds
+    the chunks of streams that one commit takes along."""
 
     writer: Writer
     clock: Clock
@@ -54,6 +55,7 @@ class Services:
     timing: Timing
     threads: CallbackThreads
     run_threads: CallbackThreads
+    chunk_room: asyncio.Semaphore
     interventions: Callable[[str, str], Interventions | None] = lambda _workflow, _instance_id: None
 
 
@@ -78,7 +80,8 @@ class Lifetime:
         self.definition = definition
         self.instance = claimed.instance
         self.clock, self.limits, self.timing = services.clock, services.limits, services.timing
-        self.threads = services.threads
+        self.threads, self.chunk_room = services.threads, services.chunk_room
+        self.path = services.writer.path
         self._services = services
         self.interventions = services.interventions(definition.name, claimed.instance.id)
         self._on_change = on_change
@@ -90,7 +93,7 @@ class Lifetime:
         self.is_rehearsal = claimed.instance.rollback_json is not None
         self.lease_is_lost = False
         self.pause_asked_on: int | None = None
-        self.state_bytes = sum(len(step.result or b"") for step in claimed.steps) + len(claimed.instance.params)
+        self.state_bytes = sum(stored_bytes(step.result) for step in claimed.steps) + len(claimed.instance.params)
         self._gate = asyncio.Event()
         self._gate.set()
         self._busy_count = 0
@@ -254,9 +257,9 @@ class Lifetime:
         self.check_open()
         return self._services.writer.submit(command, leased=True, synced=synced)
 
-    async def commit(self, command: Callable[[Transaction], Result]) -> Result:
+    async def commit(self, command: Callable[[Transaction], Result], *, synced: bool = True) -> Result:
         """Raises LifetimeEnded if it ended meanwhile."""
-        commit = self.submit(command)
+        commit = self.submit(command, synced=synced)
         try:
             result = await commit
         except (LeaseLost, StoreError) as lost:

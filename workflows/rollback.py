@@ -6,13 +6,13 @@ from workflows.attempts import Work, run_attempts
 from workflows.callbacks import takes_argument
 from workflows.errors import Failure, LifetimeEnded, StoreError
 from workflows.identity import rollback_key
-from workflows.serialisation import deserialise
 from workflows.states import LogEvent, StepState
 from workflows.step import RollbackInput, StepContext, StepName
 from workflows.step_config import StepConfig
 from workflows.store import journal
 from workflows.store.records import StepRecord
 from workflows.store.writer import LeaseLost
+from workflows.stored_stream import result_value
 
 if TYPE_CHECKING:
     from workflows.lifetime import Lifetime
@@ -51,7 +51,7 @@ async def _undo_one(
     if known is not None and known.state is StepState.FAILED and known.error is not None:
         return {"name": known.error.name, "message": known.error.message}
     undoing = known or lifetime.rollback_step(step, rollback)
-    output = deserialise(step.result) if step.state is StepState.DONE and step.result is not None else None
+    output = result_value(lifetime.path, step.result) if step.state is StepState.DONE and step.result is not None else None
     original = StepContext(StepName(step.name, step.count), max(1, step.attempts), _config_of(step).for_author())
     given = RollbackInput(original, error, output)
     arguments = (given,) if takes_argument(rollback.function) else ()

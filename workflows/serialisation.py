@@ -11,7 +11,7 @@ dict must be hashable as they are read, so a frozenset (read as a set) and a dat
 
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping, Sized
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -29,11 +29,25 @@ INT_BITS_WRITTEN_MAX: Final = 14_000  # Python writes and reads an int as text u
 VALUE_BYTES_MAX: Final = 1 << 20
 PLAIN_KINDS: Final = "such as numbers, texts, times, lists and dicts (docs/workflows.md, “What can be stored”)"
 HASHED_TAGS: Final = frozenset({"int", "float", "bytes", "datetime", "date", "time", "timedelta", "decimal", "uuid"})
+STREAM: Final = "stream"  # no tag that `serialise` writes: an author's value can't be taken for one
+STREAM_BEGINS: Final = b'{"$":"stream",'
 UNREADABLE: Final = "[a value that can't be read back]"
 
 
 class Unserialisable(TypeError):
     """The value, or one within it, has no stored form."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamMark:
+    """A streamed result as its step's row has it; `size` in bytes. The chunks lie apart (store/chunks.py)."""
+
+    stream_id: int
+    chunks_count: int
+    size: int
+
+    def encode(self) -> bytes:
+        return orjson.dumps({TAG: STREAM, "v": [self.stream_id, self.chunks_count, self.size]})
 
 
 class Room:
@@ -87,6 +101,16 @@ def shown(data: bytes) -> Any:
         return _shown(deserialise(data))
     except (TypeError, ValueError, LookupError, ArithmeticError):
         return UNREADABLE
+
+
+def stored_bytes(result: bytes | None) -> int:
+    """What a result takes in the store, a stream with its chunks."""
+    if result is None:
+        return 0
+    if not result.startswith(STREAM_BEGINS):
+        return len(result)
+    mark: StreamMark = deserialise(result)
+    return len(result) + mark.size
 
 
 def _tagged(value: object, depth: int, room: Room | None) -> object:
@@ -183,6 +207,7 @@ READERS: Final[dict[str, Callable[[Any], Any]]] = {
     "timedelta": lambda parts: timedelta(*parts),
     "decimal": Decimal,
     "uuid": UUID,
+    STREAM: lambda parts: StreamMark(*parts),
     "tuple": lambda items: tuple(_untagged(item) for item in items),
     "set": lambda items: {_untagged(item) for item in items},
     "dict": lambda pairs: {_untagged(key): _untagged(item) for key, item in pairs},
@@ -209,6 +234,8 @@ def _shown(value: Any) -> Any:
             return value if value - value == 0 else repr(value)
         case bytes():
             return f"[bytes({len(value)} bytes)]"
+        case StreamMark():
+            return f"[stream({value.size} bytes)]"
         case datetime() | date() | time():
             return value.isoformat()
         case dict():

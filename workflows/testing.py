@@ -27,6 +27,7 @@ from workflows.interventions import Planned, Selector
 from workflows.limits import Limits, Timing
 from workflows.serialisation import deserialise
 from workflows.states import Status
+from workflows.stored_stream import result_value
 from workflows.workflow import Workflow, name_of
 
 STANDARD_START_MS: Final = 1_767_225_600_000  # 2026-01-01T00:00:00Z
@@ -128,7 +129,7 @@ class Introspector:
             while True:
                 result, failure = self._engine.reads.step_result(record.id, self._id, name, index)
                 if result is not None:
-                    return deserialise(result)
+                    return result_value(self._engine.writer.path, result)
                 if failure is not None:
                     raise failure.error()
                 await asyncio.sleep(0.001)

@@ -23,6 +23,7 @@ from workflows.lifetime import Completed, Errored, Lifetime, Services
 from workflows.rollback import undo
 from workflows.states import Command, Status
 from workflows.store import journal, leases
+from workflows.store.chunks import sweep_chunks
 from workflows.store.connection import open_reader, store_error
 from workflows.store.instances import EVENT, carry_out_pending, pause, queue_woken, read_head
 from workflows.store.liveness import LifeLock, forget, is_dead
@@ -45,7 +46,7 @@ class Tended:
     next_wake_ms: int | None
     commanded: list[tuple[int, str]]
     is_crowded: bool
-    swept: int
+    is_swept: bool
 
 
 class Worker:
@@ -243,7 +244,7 @@ class Worker:
         def command(transaction: Transaction) -> Tended:
             if beats:
                 leases.renew(transaction, worker_id, timing.lease_ms)
-            swept = sweep(transaction) if sweeps else 0
+            is_swept = not sweeps or (sweep(transaction) < SWEPT_MAX and sweep_chunks(transaction))
             if beats or dead:
                 leases.recover(transaction, recoveries_max=limits.recoveries_max, dead=dead)
             if fires:
@@ -256,13 +257,13 @@ class Worker:
             crowded = (
                 transaction.one("SELECT 1 FROM instances INDEXED BY instances_ready WHERE status=0 LIMIT 1") is not None
             )
-            return Tended(claimed, leases.next_wake_ms(transaction), commanded, crowded, swept)
+            return Tended(claimed, leases.next_wake_ms(transaction), commanded, crowded, is_swept)
 
         tended = await self.writer.submit(command, leased=True)
         if beats:
             self._last_beat_ms = now
         self._last_minute = now // MINUTE_MS
-        if sweeps and tended.swept < SWEPT_MAX:  # else the next turn goes on
+        if sweeps and tended.is_swept:  # else the next turn goes on
             self._last_sweep_ms = now
         self._forget(dead)
         return tended

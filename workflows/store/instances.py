@@ -14,6 +14,7 @@ import orjson
 from workflows.errors import Failure, InstanceNotFound, WorkflowError
 from workflows.limits import Limits
 from workflows.states import Command, LogEvent, Status, Trigger, Verdict, foreseen, judge
+from workflows.store.chunks import give_up_all, give_up_unfinished
 from workflows.store.records import render_failure
 from workflows.store.transaction import Transaction
 
@@ -281,6 +282,7 @@ def end(
     )
     transaction.execute("UPDATE steps SET due=NULL WHERE instance_seq=? AND due IS NOT NULL", (seq,))
     transaction.execute("DELETE FROM events WHERE instance_seq=?", (seq,))
+    give_up_unfinished(transaction, seq)
 
 
 RETENTION_MS: Final = 30 * 86_400_000
@@ -318,6 +320,7 @@ def restart(transaction: Transaction, head: Head, from_step: dict[str, Any] | No
 
 
 def _wipe(transaction: Transaction, seq: int) -> None:
+    give_up_all(transaction, [(seq,)])
     for table in OWNED_TABLES:
         transaction.execute(f"DELETE FROM {table} WHERE instance_seq=?", (seq,))
 
@@ -329,6 +332,10 @@ def _wipe_from(transaction: Transaction, seq: int, first: int) -> None:
             f"DELETE FROM {table} WHERE instance_seq=? AND step_id IN (SELECT id FROM steps WHERE {gone})",
             (seq, seq, first),
         )
+    transaction.execute(
+        f"UPDATE streams SET instance_seq=NULL WHERE instance_seq=? AND step_id IN (SELECT id FROM steps WHERE {gone})",
+        (seq, seq, first),
+    )
     transaction.execute(f"DELETE FROM steps WHERE {gone}", (seq, first))
     transaction.execute(
         "DELETE FROM log WHERE instance_seq=? AND step_id IS NULL AND event NOT IN (?, ?)",

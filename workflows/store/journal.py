@@ -11,6 +11,7 @@ import orjson
 
 from workflows.errors import Failure
 from workflows.states import Command, LogEvent, Status, StepState
+from workflows.store.chunks import give_up_attempt
 from workflows.store.instances import EVENT, begin_rollback, carry_out_pending, end, queue_woken, read_head
 from workflows.store.records import InstanceRecord, StepRecord, render_failure
 from workflows.store.transaction import Transaction
@@ -186,6 +187,7 @@ def _close_attempt(
         "INSERT INTO attempts VALUES(?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
         (step.id, step.attempts, instance.seq, started_on, now, render_failure(failure), retry_delay_ms),
     )
+    give_up_attempt(transaction, instance.seq, step.id)
     _, _, _, step_failed, attempt_failed = UNDO_EVENTS if step.kind == "rollback" else DO_EVENTS
     has_failed = is_last and retry_delay_ms is None and failure.name != CRASHED.name
     transaction.log(

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from workflows.store.chunks import give_up_all
 from workflows.store.instances import OWNED_TABLES
 from workflows.store.transaction import MINUTE_MS, Transaction
 
@@ -15,6 +16,7 @@ def sweep(transaction: Transaction) -> int:
     expired = transaction.all(
         "SELECT seq FROM instances WHERE expires_on<=? ORDER BY expires_on LIMIT ?", (now, SWEPT_MAX)
     )
+    give_up_all(transaction, expired)
     for table in OWNED_TABLES:
         transaction.connection.executemany(f"DELETE FROM {table} WHERE instance_seq=?", expired)
     transaction.connection.executemany("DELETE FROM instances WHERE seq=?", expired)

@@ -15,6 +15,8 @@ that saves writes, and a step's writes are what a workflow costs:
 - `tallies` holds how many instances of a workflow are in a state, kept by triggers: to count them costs the same with
   a million that have ended. `totals` holds how often each event ever came, and for the ends of steps by how long they
   took: the row's `le_ms` is the least bound that holds it (bounds.py), 0 for events that are not told by time.
+- `streams` has a row for each attempt whose result is a stream, `chunks` its bytes. One that is given up has no
+  instance any more; its chunks are removed a few at a time (chunks.py).
 
 No foreign keys: what belongs to an instance is deleted with it, table by table, in the same transaction.
 All times are epoch ms.
@@ -27,7 +29,7 @@ from workflows.errors import StoreError
 from workflows.states import LogEvent
 from workflows.store.bounds import TIMED_EVENTS, UNBOUNDED_MS
 
-VERSION: Final = 2
+VERSION: Final = 3
 APPLICATION_ID: Final = 0x6F68_7766  # "ohwf"
 
 TIMED: Final = ", ".join(str(int(event)) for event in TIMED_EVENTS)
@@ -112,7 +114,13 @@ INSERT INTO totals SELECT workflow_id, event, CASE WHEN event IN ({TIMED}) THEN 
 INSERT INTO totals SELECT workflow_id, {int(LogEvent.RECOVERED)}, 0, sum(recoveries), 0 FROM instances GROUP BY 1
   HAVING sum(recoveries) > 0;
 """
-MIGRATIONS: Final[tuple[str, ...]] = (V1, V2)  # MIGRATIONS[n] takes a file from version n to n + 1; append only
+V3: Final = """
+CREATE TABLE streams(id INTEGER PRIMARY KEY AUTOINCREMENT, instance_seq INTEGER, step_id INTEGER NOT NULL);
+CREATE INDEX streams_of ON streams(instance_seq, step_id);
+CREATE TABLE chunks(stream_id INTEGER NOT NULL, idx INTEGER NOT NULL, chunk BLOB NOT NULL,
+  PRIMARY KEY(stream_id, idx));
+"""
+MIGRATIONS: Final[tuple[str, ...]] = (V1, V2, V3)  # MIGRATIONS[n] takes a file from version n to n + 1; append only
 assert len(MIGRATIONS) == VERSION
 
 
