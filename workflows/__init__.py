@@ -39,7 +39,7 @@ from workflows.workflow import Workflow, WorkflowEvent
 __all__ = [
     "Client", "Engine", "InstanceHandle", "InstanceNotFound", "InstanceStatus", "LifetimeEnded", "Limits",
     "NewInstanceOptions", "NonDeterminismError", "NonRetryableDelayError", "NonRetryableError", "ReceivedEvent",
-    "RollbackInput", "StepContext", "StepError", "StoreError", "StoredStream", "SyncWorkflowStep", "Timing",
-    "Workflow", "WorkflowError", "WorkflowEvent", "WorkflowFatalError", "WorkflowInternalError", "WorkflowNotFound", "WorkflowStep",
+    "RollbackInput", "StepContext", "StepError", "StoreError", "StoredStream", "SyncWorkflowStep", "Timing", "Workflow",
+    "WorkflowError", "WorkflowEvent", "WorkflowFatalError", "WorkflowInternalError", "WorkflowNotFound", "WorkflowStep",
     "WorkflowTimeoutError", "open_client", "open_engine",
 ]  # fmt: skip

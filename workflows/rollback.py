@@ -51,7 +51,8 @@ async def _undo_one(
     if known is not None and known.state is StepState.FAILED and known.error is not None:
         return {"name": known.error.name, "message": known.error.message}
     undoing = known or lifetime.rollback_step(step, rollback)
-    output = result_value(lifetime.path, step.result) if step.state is StepState.DONE and step.result is not None else None
+    is_done = step.state is StepState.DONE and step.result is not None
+    output = result_value(lifetime.path, step.result or b"") if is_done else None
     original = StepContext(StepName(step.name, step.count), max(1, step.attempts), _config_of(step).for_author())
     given = RollbackInput(original, error, output)
     arguments = (given,) if takes_argument(rollback.function) else ()

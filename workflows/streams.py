@@ -1,8 +1,8 @@
 """What counts as a byte stream that a callback may return, and how its pieces become chunks. Pure.
 
-    async iterable of bytes-like        an async generator, an HTTP client's body, a StoredStream
-    iterator of bytes-like              a generator, `map`; not a list of bytes, which is a value
-    anything with `read`                a file opened in binary mode: read from its start, closed at the end
+async iterable of bytes-like        an async generator, an HTTP client's body, a StoredStream
+iterator of bytes-like              a generator, `map`; not a list of bytes, which is a value
+anything with `read`                a file opened in binary mode: read from its start, closed at the end
 """
 
 import inspect
@@ -92,12 +92,10 @@ def pieces_of(stream: Any) -> Iterator[Any]:
 def piece_bytes(piece: object) -> memoryview:
     """Raises StreamRefused for what are no bytes, and for too many at once."""
     if not isinstance(piece, (bytes, bytearray, memoryview)):
-        raise StreamRefused(
-            f"a stream's pieces are bytes, bytearray or memoryview; this one gave a {type(piece).__name__}"
-        )
+        raise StreamRefused(f"a stream of {type(piece).__name__} can't be stored; its pieces are bytes-like")
     view = memoryview(piece)
     if view.nbytes > PIECE_BYTES_MAX:
-        raise StreamRefused(f"a stream gave a piece of {view.nbytes} bytes, limit {PIECE_BYTES_MAX}; yield smaller ones")
+        raise StreamRefused(f"a stream with a piece of {view.nbytes} bytes can't be stored, limit {PIECE_BYTES_MAX}")
     return view.cast("B") if view.c_contiguous else memoryview(view.tobytes())
 
 

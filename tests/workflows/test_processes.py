@@ -3,10 +3,11 @@
 import asyncio
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -176,3 +177,24 @@ async def test_a_paused_request_survives_the_death_of_its_worker(store: Path) ->
             assert second.said == ["ready"]
             await handle.resume()
             assert await handle.result(timeout=10) == ["hang 2"]
+
+
+async def test_streamed_result_that_a_kill_cut_short_is_never_a_result(store: Path) -> None:
+    async with worker_process(store) as first, open_client(store) as client:
+        handle = await client.create("steps", id="one", params=["stream"])
+        await first.until_said("streaming 1")
+        await first.stop(signal.SIGKILL)
+        assert chunks_count(store) == 5
+        async with worker_process(store) as second:
+            await second.until_said("streaming 2")
+            assert await handle.result(timeout=10) == [[[2]] * 5]
+            cut, whole = seen(client).steps[0].attempts
+            assert (cut.is_success, whole.is_success) == (False, True)
+        await client.collect()
+        assert chunks_count(store) == 5
+
+
+def chunks_count(store: Path) -> int:
+    with closing(sqlite3.connect(store)) as connection:
+        (count,) = connection.execute("SELECT count(*) FROM chunks").fetchone()
+    return int(count)

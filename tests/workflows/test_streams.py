@@ -1,16 +1,19 @@
 """Streamed step results: the spec's row of limits, "Streamed step result"."""
 
 import asyncio
+import contextlib
 import io
-import tempfile
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.workflows.flows import OpenEngine, described, flow, run_once, status_of, step_of
-from workflows import Limits, StepContext, StoredStream, WorkflowError, WorkflowEvent
+from workflows import Limits, StepContext, StoredStream, Workflow, WorkflowError, WorkflowEvent
+from workflows.rest.documents import detail_document
 from workflows.streams import CHUNK_BYTES, PIECE_BYTES_MAX, ChunkCutter
 from workflows.testing import TestEngine
 
@@ -34,20 +37,11 @@ async def async_callback_of_a_generator() -> AsyncIterator[bytes]:
 
 
 def rows(engine: TestEngine) -> list[tuple[int, int]]:
-    """(chunks, owned streams) in the store."""
-    import sqlite3
-
-    connection = sqlite3.connect(engine.writer.path)
-    try:
+    """(chunks, streams that are an instance's) in the store."""
+    with closing(sqlite3.connect(engine.writer.path)) as connection:
         return connection.execute(
             "SELECT (SELECT count(*) FROM chunks), (SELECT count(*) FROM streams WHERE instance_seq NOT NULL)"
         ).fetchall()
-    finally:
-        connection.close()
-
-
-async def swept(engine: TestEngine) -> None:
-    await engine.collect()
 
 
 async def run_past_first_timeout(engine: TestEngine, workflow: Any, *, chunks_count: int) -> Any:
@@ -73,9 +67,7 @@ def test_pieces_of_any_size_become_chunks_of_256_kib() -> None:
     for size in (1, 1000, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES + 7):
         cutter = ChunkCutter()
         body = BODY[: 40 * KIB] if size == 1 else BODY * 2
-        cut = [
-            chunk for at in range(0, len(body), size) for chunk in cutter.cut(memoryview(body)[at : at + size])
-        ]
+        cut = [chunk for at in range(0, len(body), size) for chunk in cutter.cut(memoryview(body)[at : at + size])]
         assert {len(chunk) for chunk in cut} <= {CHUNK_BYTES}
         assert b"".join([*cut, cutter.rest()]) == body
         assert len(cutter.rest()) < CHUNK_BYTES
@@ -146,8 +138,6 @@ async def test_replay_gives_a_fresh_reader_and_calls_nothing(open_engine_here: O
 
 
 async def test_plain_run_reads_by_iterating(open_engine_here: OpenEngine) -> None:
-    from workflows import Workflow
-
     class Plain(Workflow):
         name = "flow"
 
@@ -188,8 +178,8 @@ def closed_file() -> io.BytesIO:
     return file
 
 
-def written_file() -> Any:
-    file = tempfile.TemporaryFile()
+def written_file() -> io.BytesIO:
+    file = io.BytesIO()
     file.write(b"x" * 10)
     return file
 
@@ -201,10 +191,13 @@ def written_file() -> Any:
         (begun_async, "already begun"),
         (closed_file, "closed"),
         (written_file, r"byte 10 .*seek\(0\)"),
-        (lambda: (n for n in range(3)), "gave a int"),
-        (lambda: iter(["text"]), "gave a str"),
+        (lambda: (n for n in range(3)), "stream of int"),
+        (lambda: iter(["text"]), "stream of str"),
         (lambda: io.StringIO("text"), "StringIO"),
-        (lambda: iter([bytes(PIECE_BYTES_MAX + 1)]), f"{PIECE_BYTES_MAX + 1} bytes, limit {PIECE_BYTES_MAX}"),
+        (
+            lambda: iter([bytes(PIECE_BYTES_MAX + 1)]),
+            f"{PIECE_BYTES_MAX + 1} bytes can't be stored, limit {PIECE_BYTES_MAX}",
+        ),
     ],
 )
 async def test_locked_used_oversized_or_non_byte_stream_errors_the_instance(
@@ -228,7 +221,7 @@ async def test_locked_used_oversized_or_non_byte_stream_errors_the_instance(
         await run_once(engine, workflow)
     assert status_of(engine, workflow) == "errored"
     assert len(calls) == 1
-    await swept(engine)
+    await engine.collect()
     assert rows(engine) == [(0, 0)]
 
 
@@ -245,7 +238,7 @@ async def test_stream_that_raises_is_an_attempt_that_failed(open_engine_here: Op
     engine = await open_engine_here(workflow)
     assert await run_once(engine, workflow) == [len(BODY), len(BODY)]
     assert [attempt.is_success for attempt in step_of(engine, workflow, "s").attempts] == [False, True]
-    await swept(engine)
+    await engine.collect()
     assert rows(engine) == [(3, 1)]
 
 
@@ -266,7 +259,7 @@ async def test_stream_that_stalls_is_cut_off_by_the_attempts_timeout(open_engine
     assert ended.is_set()
     errors = [attempt.error.name for attempt in step_of(engine, workflow, "s").attempts if attempt.error]
     assert errors == ["WorkflowTimeoutError"]
-    await swept(engine)
+    await engine.collect()
     assert rows(engine) == [(3, 1)]
 
 
@@ -316,30 +309,26 @@ async def test_stream_goes_with_its_instance(open_engine_here: OpenEngine, how: 
     await engine.settle()
     with pytest.raises(WorkflowError, match="restarted, or deleted"):
         await streams[0].read()
-    await swept(engine)
+    await engine.collect()
     assert rows(engine) == [(3, 1) if how.startswith("restart") else (0, 0)]
 
 
 async def test_late_chunk_of_an_attempt_that_is_over_is_refused(open_engine_here: OpenEngine) -> None:
     async def stubborn(attempt: int) -> AsyncIterator[bytes]:
         if attempt == 1:
-            try:
+            with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.Event().wait()
-            except asyncio.CancelledError:
-                pass
         for _ in range(3):
             yield BODY
 
     workflow = streaming(lambda ctx: stubborn(ctx.attempt), timeout="1 second", retries={"limit": 1, "delay": 10})
     engine = await open_engine_here(workflow)
     assert await run_past_first_timeout(engine, workflow, chunks_count=0) == [3 * len(BODY)] * 2
-    await swept(engine)
+    await engine.collect()
     assert rows(engine) == [(-(-3 * len(BODY) // CHUNK_BYTES), 1)]
 
 
 async def test_api_and_log_show_a_stream_by_its_size(open_engine_here: OpenEngine) -> None:
-    from workflows.rest.documents import detail_document
-
     workflow = streaming(pieces)
     engine = await open_engine_here(workflow)
     await run_once(engine, workflow)
@@ -377,3 +366,27 @@ async def test_test_may_stand_in_with_a_stream(open_engine_here: OpenEngine) -> 
     engine = await open_engine_here(workflow)
     engine.introspect(workflow, "one").mock_step_result("s", iter([b"abc"]))
     assert await run_once(engine, workflow) == [3, 3]
+
+
+async def test_worker_that_lost_its_lease_adds_no_chunk(open_engine_here: OpenEngine) -> None:
+    goes_on = asyncio.Event()
+
+    async def halts(attempt: int) -> AsyncIterator[bytes]:
+        yield BODY
+        if attempt == 1:
+            await goes_on.wait()
+        yield BODY
+
+    workflow = streaming(lambda ctx: halts(ctx.attempt))
+    engine = await open_engine_here(workflow)
+    handle = await engine.create(workflow, id="one")
+    while rows(engine) != [(2, 1)]:
+        await asyncio.sleep(0.001)
+    with closing(sqlite3.connect(engine.writer.path)) as connection, connection:
+        connection.execute("DELETE FROM workers")
+    goes_on.set()
+    while len(step_of(engine, workflow, "s").attempts) < 2:
+        await engine.advance("10 seconds")
+    assert await handle.result(timeout=5) == [2 * len(BODY)] * 2
+    await engine.collect()
+    assert rows(engine) == [(-(-2 * len(BODY) // CHUNK_BYTES), 1)]
