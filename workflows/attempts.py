@@ -185,7 +185,7 @@ async def _fail(
     will_retry = not is_final and not is_non_retryable(error) and may_retry(step.attempts, work.config.retries_limit)
     delay_ms: int | None = None
     if will_retry:
-        delay_ms = lifetime.shortened_delay_ms(
+        delay_ms = lifetime.delay_in_force_ms(
             step, retry_delay_ms(work.config.delay_ms, work.config.backoff, step.attempts)
         )
     now = await lifetime.commit(journal.fail_attempt(lifetime.instance, step, failure, delay_ms))
@@ -214,7 +214,7 @@ async def _ask_delay(lifetime: "Lifetime", step: StepRecord, work: Work, error: 
     except Exception as raised:  # noqa: BLE001 - an author's function may raise anything
         why = f"the delay function raised {type(raised).__name__}: {raised}"
     else:
-        delay_ms = lifetime.shortened_delay_ms(step, retry_delay_ms(base_ms, work.config.backoff, step.attempts))
+        delay_ms = lifetime.delay_in_force_ms(step, retry_delay_ms(base_ms, work.config.backoff, step.attempts))
         step.due = lifetime.clock.now_ms() + delay_ms
         await lifetime.commit(journal.set_retry(lifetime.instance, step, step.due, delay_ms))
         return

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import random
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -51,6 +52,7 @@ class Engine(Client):
 async def open_engine(
     path: Path | str, workflows: Iterable[type[Workflow]], *, limits: Limits | None = None,
     timing: Timing | None = None, clock: Clock | None = None, engine_class: "type[Engine] | None" = None,
+    chance: Callable[[], float] = random.random,
     interventions: Callable[[str, str], Interventions | None] = lambda _workflow, _instance_id: None,
 ) -> AsyncIterator[Engine]:  # fmt: skip
     """Opens (makes, if need be) the store at `path` and runs `workflows` until the block ends. Raises StoreError.
@@ -64,7 +66,7 @@ async def open_engine(
     try:
         services = Services(
             writer, clock, limits, timing or Timing(), threads, run_threads, asyncio.Semaphore(CHUNKS_A_COMMIT_MAX),
-            interventions,
+            chance, interventions,
         )  # fmt: skip
         engine = (engine_class or Engine)(writer, clock, limits, services)
         for workflow in workflows:

@@ -28,6 +28,7 @@ from workflows.errors import (
 from workflows.identity import StepKind, rollback_key
 from workflows.interventions import Interventions
 from workflows.limits import Limits, Timing
+from workflows.retry import jittered_ms
 from workflows.serialisation import deserialise, serialise_limited, stored_bytes
 from workflows.states import LogEvent, StepState
 from workflows.step import Rollback, WorkflowStep
@@ -47,7 +48,7 @@ ENDING_S: Final = 1.0  # how long code may take to unwind once its lifetime has 
 @dataclass(frozen=True, slots=True)
 class Services:
     """What a worker lends to its lifetimes. `writer` puts their commands under the worker's lease; `chunk_room` bounds
-    the chunks of streams that one commit takes along."""
+    the chunks of streams that one commit takes along; `chance` gives numbers in [0, 1) for the retries' jitter."""
 
     writer: Writer
     clock: Clock
@@ -56,6 +57,7 @@ class Services:
     threads: CallbackThreads
     run_threads: CallbackThreads
     chunk_room: asyncio.Semaphore
+    chance: Callable[[], float]
     interventions: Callable[[str, str], Interventions | None] = lambda _workflow, _instance_id: None
 
 
@@ -318,9 +320,10 @@ class Lifetime:
         """A test's stand-in for the callback."""
         return None if self.interventions is None else self.interventions.outcome((step.name, step.count))
 
-    def shortened_delay_ms(self, step: StepRecord, delay_ms: int) -> int:
+    def delay_in_force_ms(self, step: StepRecord, delay_ms: int) -> int:
+        """What the engine and a test make of the delay that the step's config gives."""
         skips = self.interventions is not None and self.interventions.skips_delay((step.name, step.count))
-        return 0 if skips else delay_ms
+        return 0 if skips else jittered_ms(delay_ms, self.timing.retry_jitter, self._services.chance())
 
     @property
     def must_undo(self) -> bool:

@@ -36,7 +36,8 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """How long the engine waits for what."""
+    """How long the engine waits for what. `retry_jitter`, 0 to 1: by up to which part each wait before a retry is made
+    longer, at random. It belongs to the engine and is in no step's config, stored or not. Raises ValueError."""
 
     lease_ms: int = 30_000
     heartbeat_ms: int = 10_000
@@ -46,6 +47,11 @@ class Timing:
     poll_ms: int = 100  # how late a command of another process may be seen
     drain_ms: int = 30_000
     delay_function_ms: int = 5_000
+    retry_jitter: float = 0.0
     sweep_ms: int = 60_000
     success_retention_ms: int = 30 * DAY_MS
     error_retention_ms: int = 30 * DAY_MS
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.retry_jitter <= 1:
+            raise ValueError(f"retry_jitter is from 0 to 1, not {self.retry_jitter!r}")

@@ -20,6 +20,12 @@ def retry_delay_ms(base_ms: int, backoff: Backoff, failed_attempt: int) -> int:
     return min(delay, SLEEP_MS_MAX)
 
 
+def jittered_ms(delay_ms: int, jitter: float, chance: float) -> int:
+    """The delay made longer by up to its `jitter`-th part (0..1), `chance` being in [0, 1): those that failed together
+    come back apart, and none before its time. At most 365 days."""
+    return min(delay_ms + round(delay_ms * jitter * chance), SLEEP_MS_MAX)
+
+
 def may_retry(failed_attempt: int, limit: float) -> bool:
     """`limit` counts retries, so that `limit + 1` attempts are made."""
     return failed_attempt <= limit

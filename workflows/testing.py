@@ -206,13 +206,14 @@ class TestEngine(Engine):
 @asynccontextmanager
 async def open_test_engine(
     workflows: Iterable[type[Workflow]], path: Path, *, limits: Limits | None = None, timing: Timing | None = None,
-    clock: VirtualClock | None = None,
+    clock: VirtualClock | None = None, chance: Callable[[], float] = lambda: 0.5,
 ) -> AsyncIterator[TestEngine]:  # fmt: skip
-    """Opens the store at `path` for a test; it may be one that another engine left there."""
+    """Opens the store at `path` for a test; it may be one that another engine left there. `chance` stands in for the
+    random numbers of `Timing.retry_jitter`."""
     clock = clock or VirtualClock()
     plans: dict[tuple[str, str], Planned] = {}
     async with open_engine(
-        path, workflows, limits=limits, timing=timing, clock=clock, engine_class=TestEngine,
+        path, workflows, limits=limits, timing=timing, clock=clock, engine_class=TestEngine, chance=chance,
         interventions=lambda workflow, instance_id: plans.get((workflow, instance_id)),
     ) as engine:  # fmt: skip
         assert isinstance(engine, TestEngine)
