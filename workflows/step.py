@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast, overload
 from workflows.decorated import DecoratedStep
 from workflows.duration import Duration
 from workflows.step_config import StepConfig, StepOptions
+from workflows.stored_stream import StoredStream
+from workflows.streams import ByteStream
 
 if TYPE_CHECKING:
     from workflows.calls import StepCalls
@@ -69,6 +71,19 @@ class WorkflowStep:
 
     @overload
     def do(
+        self, name: str, callback: Callable[..., ByteStream] | Callable[..., Awaitable[ByteStream]], /, *,
+        rollback: Callable[..., Any] | None = None, rollback_config: StepOptions | None = None,
+    ) -> Coroutine[Any, Any, StoredStream]: ...  # fmt: skip
+
+    @overload
+    def do(
+        self, name: str, config: StepOptions | None,
+        callback: Callable[..., ByteStream] | Callable[..., Awaitable[ByteStream]], /, *,
+        rollback: Callable[..., Any] | None = None, rollback_config: StepOptions | None = None,
+    ) -> Coroutine[Any, Any, StoredStream]: ...  # fmt: skip
+
+    @overload
+    def do(
         self, name: str, callback: Callable[..., Awaitable[Result]], /, *,
         rollback: Callable[..., Any] | None = None, rollback_config: StepOptions | None = None,
     ) -> Coroutine[Any, Any, Result]: ...  # fmt: skip
@@ -105,7 +120,8 @@ class WorkflowStep:
 
         `callback` takes nothing or a StepContext; a plain function runs on a thread. It may run more than once (an
         attempt that failed, or whose process died, is made again), so it must be safe to repeat. Its result must be
-        storable (serialisation.py) and at most 1 MiB.
+        storable (serialisation.py) and at most 1 MiB, or a byte stream of any length (streams.py): the step then gives
+        a StoredStream.
 
         `config`: {"retries": {"limit", "delay", "backoff"}, "timeout", "sensitive"}, see step_config.py. By default
         5 retries after 1 s, 2 s, 4 s, 8 s, 16 s, and 10 minutes for each attempt.
