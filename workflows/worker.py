@@ -6,27 +6,26 @@ processes wrote.
 """
 
 import asyncio
+import contextlib
 import logging
 import os
-import platform
 import sqlite3
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
-from uuid import uuid4
 
 import orjson
 
 from workflows.callbacks import FORKED_EXIT_CODE
 from workflows.errors import Failure, LifetimeEnded, StoreError
 from workflows.lifetime import Completed, Errored, Lifetime, Services
+from workflows.membership import Membership
 from workflows.rollback import undo
 from workflows.states import Command, Status
 from workflows.store import journal, leases
 from workflows.store.chunks import sweep_chunks
 from workflows.store.connection import open_reader, store_error
 from workflows.store.instances import EVENT, carry_out_pending, pause, queue_woken, read_head
-from workflows.store.liveness import LifeLock, forget, is_dead
 from workflows.store.records import parse_failure
 from workflows.store.retention import SWEPT_MAX, sweep
 from workflows.store.schedules import fire_due
@@ -65,6 +64,7 @@ class Worker:
         self.lifetimes: dict[int, Lifetime] = {}
         self.damage: asyncio.Future[StoreError] = asyncio.get_running_loop().create_future()
         self._reader = open_reader(writer.path)
+        self._membership = Membership(writer, self._reader, services.clock, services.timing, services.limits)
         self._pid = os.getpid()
         self._bell = asyncio.Event()
         self._is_crowded = False
@@ -73,55 +73,17 @@ class Worker:
         self._is_draining = False
         self._is_resting = False
         self._ending: set[int] = set()
-        self._last_beat_ms = 0
-        self._last_look_ms = 0
         self._last_sweep_ms = 0
         self._last_minute = 0
         self._last_warning_ms = 0
         self._next_wake_ms: int | None = None
-        self._lock: LifeLock | None = None
         self._loop_task: asyncio.Task[None] | None = None
 
     # ---- its course
 
     async def start(self) -> None:
-        await self._register()
+        await self._membership.join()
         self._loop_task = asyncio.create_task(self._tend_forever(), name="workflows worker")
-
-    async def _register(self) -> None:
-        worker_id = str(uuid4())
-        lease_ms, pid, host = self.services.timing.lease_ms, os.getpid(), platform.node()
-        recoveries_max = self.services.limits.recoveries_max
-
-        self._release_lock()
-        self._lock = LifeLock(self.writer.path, worker_id)
-        dead = self._dead_workers()
-
-        def command(transaction: Transaction) -> None:
-            leases.recover(transaction, recoveries_max=recoveries_max, dead=dead)
-            leases.register_worker(transaction, worker_id, pid=pid, host=host, lease_ms=lease_ms)
-
-        await self.writer.submit(command)
-        self._forget(dead)
-        self.writer.worker_id = worker_id
-        self._last_beat_ms = self.services.clock.now_ms()
-
-    def _release_lock(self) -> None:
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
-
-    def _dead_workers(self) -> set[str]:
-        """Others whose process is gone, by reading alone."""
-        try:
-            rows = self._reader.execute("SELECT id FROM workers").fetchall()
-        except sqlite3.Error:
-            return set()
-        return {id_ for (id_,) in rows if id_ != self.writer.worker_id and is_dead(self.writer.path, id_)}
-
-    def _forget(self, dead: set[str]) -> None:
-        for worker_id in dead:
-            forget(self.writer.path, worker_id)
 
     async def drain(self) -> None:
         """Claims nothing more, lets callbacks finish for `drain_ms`, gives the rest back."""
@@ -138,15 +100,9 @@ class Worker:
         await asyncio.gather(*(lifetime.end() for lifetime in list(self.lifetimes.values())))
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=1)
-        worker_id = self.writer.worker_id
-        if worker_id is not None:
-            try:
-                await self.writer.submit(lambda tx: leases.release_worker(tx, worker_id))
-            except StoreError:
-                return  # the lease runs out by itself
-            finally:
-                self._release_lock()
-                self._reader.close()
+        with contextlib.suppress(StoreError):
+            await self._membership.leave()
+        self._reader.close()
 
     @property
     def is_quiet(self) -> bool:
@@ -228,7 +184,7 @@ class Worker:
             raise self.writer.damage
         now = self.services.clock.now_ms()
         timing, limits = self.services.timing, self.services.limits
-        beats = now - self._last_beat_ms >= timing.heartbeat_ms
+        beats = self._membership.must_beat(now)
         dead = self._look_for_dead(now)
         has_work = self._peek(now)
         sweeps = now - self._last_sweep_ms >= timing.sweep_ms
@@ -242,11 +198,8 @@ class Worker:
         wanted = {id_: definition.workflow.max_running for id_, definition in self.workflows.items()}
 
         def command(transaction: Transaction) -> Tended:
-            if beats:
-                leases.renew(transaction, worker_id, timing.lease_ms)
+            self._membership.tend(transaction, beats=beats, dead=dead)
             is_swept = not sweeps or (sweep(transaction) < SWEPT_MAX and sweep_chunks(transaction))
-            if beats or dead:
-                leases.recover(transaction, recoveries_max=limits.recoveries_max, dead=dead)
             if fires:
                 fire_due(transaction, schedules)
             leases.wake_due(transaction)
@@ -261,19 +214,18 @@ class Worker:
 
         tended = await self.writer.submit(command, leased=True)
         if beats:
-            self._last_beat_ms = now
+            self._membership.note_beat(now)
         self._last_minute = now // MINUTE_MS
         if sweeps and tended.is_swept:  # else the next turn goes on
             self._last_sweep_ms = now
-        self._forget(dead)
+        self._membership.forget(dead)
         return tended
 
     def _look_for_dead(self, now: int) -> set[str]:
-        if now - self._last_look_ms < self.services.timing.look_ms:
+        if not self._membership.must_look(now):
             return set()
-        self._last_look_ms = now
         self._take_up_renewed()
-        return self._dead_workers()
+        return self._membership.look_for_dead(now)
 
     def _take_up_renewed(self) -> None:
         """A workflow that was deleted and made anew has another id; its class is the one that is loaded here."""
@@ -416,7 +368,7 @@ class Worker:
         for lifetime in lost:
             self._drop(lifetime)
         try:
-            await self._register()
+            await self._membership.join()
         except StoreError:
             await self._pause_for(RETRY_MS)
 
