@@ -53,7 +53,7 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`slow_down_*` halve the pace, `stop_*` end the job at once."""
+    """`slow_down_*` halve the pace; `stop_*` end the job where the least pace doesn't help."""
 
     slow_down_p99_factor: float = 1.2
     stop_p99_factor: float = 4.0

@@ -158,8 +158,8 @@ class Worker:
             self._obey(seq, pending)
         if tended.is_crowded:
             self._hurry_idle()
-            if not tended.claimed:
-                self._warn_of_unloaded(self.services.clock.now_ms())
+        if not tended.claimed:
+            self._warn_of_unloaded(self.services.clock.now_ms())
 
     async def _rest(self) -> None:
         wait_ms = self.services.timing.poll_ms
@@ -207,10 +207,12 @@ class Worker:
             commanded = transaction.all(
                 "SELECT seq, pending_cmd FROM instances WHERE lease_owner=? AND pending_cmd IS NOT NULL", (worker_id,)
             )
-            crowded = (
-                transaction.one("SELECT 1 FROM instances INDEXED BY instances_ready WHERE status=0 LIMIT 1") is not None
+            crowded = transaction.one(
+                "SELECT 1 FROM instances INDEXED BY instances_ready WHERE status=0"
+                " AND workflow_id IN (SELECT value FROM json_each(?)) LIMIT 1",
+                (orjson.dumps(list(wanted)).decode(),),
             )
-            return Tended(claimed, leases.next_wake_ms(transaction), commanded, crowded, is_swept)
+            return Tended(claimed, leases.next_wake_ms(transaction), commanded, crowded is not None, is_swept)
 
         tended = await self.writer.submit(command, leased=True)
         if beats:
