@@ -36,7 +36,7 @@ def run(folder: Path, *arguments: str) -> str:
 
 
 def test_the_tutorials_program_prints_what_the_page_says(tmp_path: Path) -> None:
-    greetings, program = samples(TUTORIAL)
+    greetings, program, *_ = samples(TUTORIAL)
     (tmp_path / "greetings.py").write_text(greetings)
     (tmp_path / "program.py").write_text(program)
     assert f"prints `{run(tmp_path, 'program.py').strip()}`" in TUTORIAL
