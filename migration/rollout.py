@@ -15,7 +15,12 @@ from router.policy import PERCENT_MAX, Percentage, Policy, Scheme
 SHADOW_PERCENT_MIN: Final = 5.0
 """Share of requests that are resolved by both schemes while a rollout is under way."""
 WHILE_HELD: Final = "while the step was held"
+LATELY: Final = "in the last seconds of the hold"
+LATELY_REQUESTS_MIN: Final = 200
+"""Of fewer, a p99 is the slowest one or two: too little to take a rollout back by where the whole step says nothing."""
 LIMITS: Final = Limits(slow_down_p99_factor=1.5, slow_down_errors_share=0.001)
+
+NOBODY: Final = Health(0, 0, None)
 
 
 class RolloutRefused(Exception):
@@ -24,10 +29,12 @@ class RolloutRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a look at the running edges saw; `differences` are those of shadow compare since the rollout began."""
+    """What a look at the running edges saw since the step began, and `lately`; `differences` are those of shadow
+    compare since the rollout began."""
 
     health: Health
     differences: int
+    lately: Health = NOBODY
 
 
 def steps(policy: Policy, *, to: float, step: float) -> Iterator[float]:
@@ -78,10 +85,15 @@ def objection(look: Look, before: Health) -> str | None:
         return f"the schemes differed for {look.differences} compared requests; 'onehop route differences' has them"
     if not before.tells:
         return None
-    verdict = judge(
-        look.health, before, p99_factor=LIMITS.slow_down_p99_factor, errors_share=LIMITS.slow_down_errors_share
-    )
-    return tell(verdict, look.health, before, WHILE_HELD) if verdict in (Verdict.SLOW, Verdict.FAILING) else None
+    for health, since in ((look.health, WHILE_HELD), (look.lately, LATELY)):
+        if health is look.lately and health.requests_count < LATELY_REQUESTS_MIN:
+            continue
+        verdict = judge(
+            health, before, p99_factor=LIMITS.slow_down_p99_factor, errors_share=LIMITS.slow_down_errors_share
+        )
+        if verdict in (Verdict.SLOW, Verdict.FAILING):
+            return tell(verdict, health, before, since)
+    return None
 
 
 def silence(look: Look, before: Health) -> str | None:

@@ -94,6 +94,11 @@ def begin_control(it: OpenedStore, options: MigrationOptions, *, is_resumed: boo
     set_control(it, is_paused=False, pause_reason="", **pace)
 
 
+def health_of(passed: Reading) -> Health:
+    """How visitors fared, by what the edges counted over a stretch of time."""
+    return Health(passed.requests_count, passed.errors_count, passed.request_seconds().quantile(0.99))
+
+
 @dataclass(slots=True)
 class WatchedHealth:
     """How visitors have fared since the last look, by the edges' own counters."""
@@ -105,7 +110,7 @@ class WatchedHealth:
         now = read_metrics(self.folder)
         passed = now.since(self._seen) if self._seen is not None else now
         self._seen = now
-        return Health(passed.requests_count, passed.errors_count, passed.request_seconds().quantile(0.99))
+        return health_of(passed)
 
 
 def mover_of(it: OpenedStore) -> Mover:

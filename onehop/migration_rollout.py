@@ -7,6 +7,7 @@ one, and its way back stays the true one. A policy that somebody else has change
 import os
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -28,6 +29,7 @@ from migration.rollout_record import RolloutRecord, Stage, end_rollout, put_roll
 from migration.samples import Sample, SampleLog
 from onehop.errors import CommandFailed
 from onehop.migration_finish import verify_sites
+from onehop.migration_parts import health_of
 from onehop.opened_store import OpenedStore
 from onehop.output import Watcher
 from onehop.rollout_lock import is_rolling_out, only_rollout
@@ -40,6 +42,7 @@ from router.policy import BUCKETS, PERCENT_MAX, Policy, site_bucket
 from router.policy_record import change_policy, changes_newest_first, read_policy
 
 LOOK_S = 1.0
+LATELY_LOOKS = 10
 BASELINE_S = 5.0
 BASELINE_MAX_S = 30.0
 """As long as the hold, and no longer than this, it waits for enough visitors to measure the time before it by."""
@@ -84,6 +87,7 @@ class Rollout:
     _baseline: Health = field(init=False)
     _begun: Reading = field(init=False)
     _step_begun: Reading = field(init=False)
+    _lately: deque[Reading] = field(init=False)
 
     def run(self) -> Policy:
         """The policy that it has come to. Raises RolloutRefused, RolloutUnderWay, RolloutTakenBack,
@@ -121,6 +125,7 @@ class Rollout:
     def _measure_before(self) -> None:
         """Raises RolloutRefused where nobody is there to look at."""
         self._begun = self._step_begun = read_metrics(self.it.folder.metrics)
+        self._lately = deque([self._begun], maxlen=LATELY_LOOKS + 1)
         self.watcher.begin("looking at serving as it is")
         least_s = min(BASELINE_S, self.options.hold_s)
         most_s = min(BASELINE_MAX_S, self.options.hold_s)
@@ -167,6 +172,7 @@ class Rollout:
         event_log().info("rollout.raised", percent=percent)
         self.watcher.begin(f"holding {percent:g} %", round(self.options.hold_s))
         held_s, self._step_begun = 0.0, read_metrics(self.it.folder.metrics)
+        self._lately = deque([self._step_begun], maxlen=LATELY_LOOKS + 1)
         look = self._look()
         while held_s < self.options.hold_s:
             part_s = min(LOOK_S, self.options.hold_s - held_s)
@@ -201,11 +207,14 @@ class Rollout:
         return silence(look, self._baseline)
 
     def _look(self) -> Look:
-        """Since the step began: the longer it is held, the surer the figures."""
+        """Since the step began, which gets surer the longer it is held; and lately, so that what begins late shows."""
         now = read_metrics(self.it.folder.metrics)
-        passed = now.since(self._step_begun)
-        health = Health(passed.requests_count, passed.errors_count, passed.request_seconds().quantile(0.99))
-        return Look(health, now.since(self._begun).count(SHADOW_DIFFERENCES))
+        self._lately.append(now)
+        return Look(
+            health_of(now.since(self._step_begun)),
+            now.since(self._begun).count(SHADOW_DIFFERENCES),
+            lately=health_of(now.since(self._lately[0])),
+        )
 
     def _sites_between(self, low: float, high: float) -> list[int]:
         first, last = (round(each * BUCKETS / PERCENT_MAX) for each in (low, high))

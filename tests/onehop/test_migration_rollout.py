@@ -217,3 +217,18 @@ def test_a_record_comes_back_as_it_was_written(town: Town) -> None:
         assert record is not None
         put_rollout(transaction, record)
         assert read_rollout(transaction) == record
+
+
+def test_a_p99_that_doubles_late_in_a_hold_is_seen_in_the_last_seconds(town: Town) -> None:
+    """Of the whole step's requests fewer than one in a hundred are slow: its own p99 says nothing."""
+    seconds = iter(range(1_000))
+
+    def visit(percent: float) -> None:
+        slow_ms = 10.0 if percent and next(seconds) >= 45 else 5.0
+        town.visits(98, 0.3)
+        town.visits(2, slow_ms)
+
+    town.while_waiting.append(visit)
+    with pytest.raises(RolloutTakenBack, match=r"p99.*in the last seconds of the hold"):
+        town.rollout(step=100.0, hold_s=60.0).run()
+    assert town.policy().percentage is None
