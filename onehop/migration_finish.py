@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from migration.cleanup import CleanupRefused, Dropped, drop_table_of, refusal, script_hashes
 from migration.move import table_sizes
@@ -17,8 +18,8 @@ from router.legacy import TableUnusable
 from router.policy_record import read_policy
 from router.records import Site
 
-NOTED_AT_ONCE: int = 500
-DIFFERENCES_LISTED_MAX: int = 1_000
+NOTED_AT_ONCE: Final = 500
+DIFFERENCES_LISTED_MAX: Final = 1_000
 
 
 class ExportFailed(CommandFailed):

@@ -9,7 +9,7 @@ the step that may have had its effect must be known to whoever undoes the instan
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -232,6 +232,3 @@ async def _give_up(lifetime: "Lifetime", step: StepRecord, cancelled: asyncio.Ca
     await lifetime.commit(journal.close_attempt(lifetime.instance, step, CANCELLED))
     step.state, step.due = StepState.RETRYING, None
     raise cancelled
-
-
-Awaited = Awaitable[Any]

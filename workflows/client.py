@@ -85,7 +85,7 @@ async def open_client(
 
 
 class Client:
-    """`on_written` is called after each command with the instance's seq (None: several): a worker beside it listens."""
+    """`on_written` are called after each command: a worker beside it listens."""
 
     def __init__(self, writer: Writer, clock: Clock, limits: Limits) -> None:
         self.writer = writer
@@ -93,7 +93,7 @@ class Client:
         self.limits = limits
         self.reads = Reads(writer.path)
         self._intake = Intake(self.reads, clock, limits)
-        self.on_written: list[Any] = []
+        self.on_written: list[Callable[[], None]] = []
 
     def _written(self) -> None:
         for listener in self.on_written:

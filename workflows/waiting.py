@@ -15,7 +15,7 @@ from workflows.errors import LifetimeEnded
 class Wait:
     """One standstill. `due_ms` is None where only others can end it."""
 
-    __slots__ = ("due_ms", "event_type", "future", "is_frozen_by_pause", "timer")
+    __slots__ = ("due_ms", "event_type", "future", "timer")
 
     def __init__(self, future: "asyncio.Future[bool]", due_ms: int | None, event_type: str | None) -> None:
         self.future = future

@@ -12,7 +12,15 @@ import orjson
 from workflows.errors import Failure
 from workflows.states import Command, LogEvent, Status, StepState
 from workflows.store.chunks import give_up_attempt
-from workflows.store.instances import EVENT, begin_rollback, carry_out_pending, end, queue_woken, read_head
+from workflows.store.instances import (
+    EVENT,
+    begin_rollback,
+    carry_out_pending,
+    end,
+    queue_woken,
+    read_head,
+    shift_timers,
+)  # fmt: skip
 from workflows.store.records import InstanceRecord, StepRecord, render_failure
 from workflows.store.transaction import Transaction
 
@@ -378,9 +386,7 @@ def resumes(instance: InstanceRecord, by_ms: int) -> Callable[[Transaction], Non
             "UPDATE instances SET status=1, paused_on=NULL, modified_on=? WHERE seq=?",
             (transaction.now_ms, instance.seq),
         )
-        transaction.execute(
-            "UPDATE steps SET due = due + ? WHERE instance_seq = ? AND due IS NOT NULL", (by_ms, instance.seq)
-        )
+        shift_timers(transaction, instance.seq, by_ms)
         transaction.log(instance.workflow_id, instance.seq, LogEvent.RUNNING)
 
     return command
