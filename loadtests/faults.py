@@ -7,6 +7,12 @@ without a descriptor left, reloads without a pause. Goal: p99 at most twice what
 one except those that were under way in a worker that was killed.
 """
 
+import sys
+from pathlib import Path
+
+if not __package__:  # run by its path, where `python -m loadtests.faults` has the folder above
+    sys.path[0] = str(Path(__file__).parents[1])
+
 import asyncio
 import os
 import resource
@@ -19,7 +25,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from threading import Event, Thread
 from typing import Final
 
