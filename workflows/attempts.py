@@ -212,7 +212,8 @@ async def _ask_delay(lifetime: "Lifetime", step: StepRecord, work: Work, error: 
     except TimeoutError:
         why = f"the delay function took longer than {lifetime.timing.delay_function_ms} ms"
     except Exception as raised:  # noqa: BLE001 - an author's function may raise anything
-        why = f"the delay function raised {type(raised).__name__}: {raised}"
+        told = Failure.of(raised)  # the text of which may not be made
+        why = f"the delay function raised {told.name}: {told.message}"
     else:
         delay_ms = lifetime.delay_in_force_ms(step, retry_delay_ms(base_ms, work.config.backoff, step.attempts))
         step.due = lifetime.clock.now_ms() + delay_ms

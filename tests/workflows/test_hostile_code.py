@@ -49,6 +49,25 @@ async def test_an_output_that_could_not_be_read_back_fails_its_instance(
     assert status_of(engine, workflow) == "errored"
 
 
+async def test_a_delay_function_whose_error_has_no_text_fails_its_step_alone(open_engine_here: OpenEngine) -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no text")
+
+    def delay(_: Any) -> str:
+        raise Mute
+
+    async def body(event: WorkflowEvent, step: Any) -> None:
+        await step.do("s", {"retries": {"limit": 2, "delay": delay}}, lambda: 1 / 0)
+
+    workflow = flow(body)
+    engine = await open_engine_here(workflow)
+    handle = await engine.create(workflow, id="one")
+    await engine.settle()
+    with pytest.raises(Exception, match="delay function raised Mute"):
+        await handle.result(timeout=5)
+
+
 async def test_an_error_whose_text_cannot_be_made_is_stored_and_retried(open_engine_here: OpenEngine) -> None:
     class Mute(Exception):
         def __str__(self) -> str:
