@@ -52,7 +52,7 @@ class DemoSite:
 
 
 DEMO_SITES: Final = (
-    DemoSite("welcome", PRODUCTION_BRANCH, ("welcome",)),
+    DemoSite("welcome", PRODUCTION_BRANCH, ("look", "welcome")),
     DemoSite("tour", PRODUCTION_BRANCH, ("look", "tour")),
     DemoSite("tour", "preview", ("look", "tour", "tour-preview")),
 )
