@@ -1,10 +1,10 @@
 """The workflows' pages in Chromium: signing in, reading without a script, following live, and pressing buttons."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from selenium.common.exceptions import StaleElementReferenceException, TimeoutException
+from selenium.common.exceptions import StaleElementReferenceException, TimeoutException, WebDriverException
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
@@ -14,6 +14,7 @@ from tests.e2e.chromium import console_of
 from tests.e2e.workflow_worker import described_until, working
 
 WAIT_S = 20
+REPLACED_MEANWHILE = "does not belong to the document"  # told without a class of its own when it happens within a click
 WAITING = ("running", "waiting")
 PHONE = {"width": 320, "height": 640, "deviceScaleFactor": 2, "mobile": True}
 WIDER_THAN_SHOWN = (
@@ -31,13 +32,27 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
 
 def sign_in(browser: Chrome, server: LiveServer, path: str = "") -> None:
     browser.get(f"http://127.0.0.1:{server.api_port}/dashboard/workflows{path}")
-    browser.find_element(By.NAME, "token").send_keys(server.token)
+    fill_in(browser, "token", server.token)
     press(browser, "Sign in")
     until(browser, "Sign out")
 
 
+def wait_until(browser: Chrome, is_so: Callable[[Chrome], bool]) -> None:
+    """Asked again where the page was replaced while it was being looked at."""
+
+    def ask(driver: Chrome) -> bool:
+        try:
+            return is_so(driver)
+        except WebDriverException as error:
+            if isinstance(error, StaleElementReferenceException) or REPLACED_MEANWHILE in str(error):
+                return False
+            raise
+
+    WebDriverWait(browser, WAIT_S).until(ask)
+
+
 def press(browser: Chrome, text: str) -> None:
-    """The one that is shown; found again where the page has just been brought up to date."""
+    """The one that is shown."""
 
     def click(driver: Chrome) -> bool:
         found = driver.find_elements(By.XPATH, f"//button[.='{text}']|//summary[.='{text}']")
@@ -46,13 +61,20 @@ def press(browser: Chrome, text: str) -> None:
             shown[0].click()
         return bool(shown)
 
-    WebDriverWait(browser, WAIT_S, ignored_exceptions=[StaleElementReferenceException]).until(click)
+    wait_until(browser, click)
+
+
+def fill_in(browser: Chrome, name: str, text: str) -> None:
+    def write(driver: Chrome) -> bool:
+        driver.find_element(By.NAME, name).send_keys(text)
+        return True
+
+    wait_until(browser, write)
 
 
 def until(browser: Chrome, text: str) -> None:
-    waiting = WebDriverWait(browser, WAIT_S, ignored_exceptions=[StaleElementReferenceException])
     try:
-        waiting.until(lambda driver: text in driver.find_element(By.TAG_NAME, "body").text)
+        wait_until(browser, lambda driver: text in text_of(driver))
     except TimeoutException:
         raise AssertionError(f"{text!r} isn't on {browser.current_url}: {text_of(browser)}") from None
 
@@ -69,10 +91,10 @@ def start(server: LiveServer, name: str, params: str = "{}") -> str:
 
 def test_a_wrong_token_is_told_and_a_right_one_leads_back(browser: Chrome, server: LiveServer) -> None:
     browser.get(f"http://127.0.0.1:{server.api_port}/dashboard/workflows/order")
-    browser.find_element(By.NAME, "token").send_keys("onehop_nobody")
+    fill_in(browser, "token", "onehop_nobody")
     press(browser, "Sign in")
     until(browser, "isn't a token that is valid here")
-    browser.find_element(By.NAME, "token").send_keys(server.token)
+    fill_in(browser, "token", server.token)
     press(browser, "Sign in")
     until(browser, "Start an instance")
     assert "/dashboard/workflows/order" in browser.current_url
@@ -105,13 +127,13 @@ def test_a_page_follows_its_instance_and_shows_nothing_but_text(
 def test_forms_start_pause_resume_send_and_terminate(browser: Chrome, server: LiveServer) -> None:
     sign_in(browser, server, "/order")
     press(browser, "Start an instance…")
-    browser.find_element(By.NAME, "id").send_keys("by-hand")
+    fill_in(browser, "id", "by-hand")
     press(browser, "Start")
     until(browser, "waiting for “picked-up”")
     press(browser, "Pause")
     until(browser, "Paused")
     press(browser, "Resume")
-    WebDriverWait(browser, WAIT_S).until(lambda driver: driver.find_elements(By.XPATH, "//button[.='Pause']"))
+    wait_until(browser, lambda driver: bool(driver.find_elements(By.XPATH, "//button[.='Pause']")))
     press(browser, "Send event…")
     kind = browser.find_element(By.NAME, "type")
     assert kind.get_attribute("value") == "picked-up"

@@ -1,7 +1,8 @@
 """Clients that ask without a pause over kept-alive connections, and look at every byte that they get.
 
-Three outcomes are told apart: an answer, whole and right; a connection refused, which is what a server that has
-stopped looks like, and with which the client ends; and everything else, which is a failed request.
+Three outcomes are told apart: an answer, whole and right; a connection refused, or reset before anything was asked
+on it, which is what a server that has stopped looks like, and with which the client ends; and everything else, which
+is a failed request.
 """
 
 import http.client
@@ -42,7 +43,7 @@ class Load:
             connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=ANSWER_TIMEOUT_S)
             try:
                 connection.connect()
-            except ConnectionRefusedError:
+            except (ConnectionRefusedError, ConnectionResetError):  # reset: it closed in the middle of the handshake
                 self._note(refused_count=1)
                 return
             try:

@@ -2,6 +2,28 @@
 // Without this script the page is the same, as of when it was opened.
 const part = document.querySelector("[data-live]");
 
+const isSameKind = (old, fresh) =>
+  old.nodeName === fresh.nodeName && old.id === fresh.id && !["A", "BUTTON", "FORM"].includes(old.nodeName);
+
+// What didn't change stays the very same node, with its focus, its selection and the press that is under way on it.
+// A link or form that did change is put anew: what has the focus must never become another under a finger.
+function bringUpToDate(old, fresh) {
+  if (old.isEqualNode(fresh)) return;
+  if (old.nodeType !== Node.ELEMENT_NODE || !isSameKind(old, fresh)) {
+    old.replaceWith(fresh);
+    return;
+  }
+  for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
+  for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  const children = [...old.childNodes];
+  const wanted = [...fresh.childNodes];
+  wanted.forEach((child, place) => {
+    if (place < children.length) bringUpToDate(children[place], child);
+    else old.append(child);
+  });
+  for (const child of children.slice(wanted.length)) child.remove();
+}
+
 if (part) {
   const mark = document.querySelector(".live");
   let isFetching = false;
@@ -36,7 +58,7 @@ if (part) {
         return;
       }
       for (const details of fresh.querySelectorAll("details[id]")) details.open = open.has(details.id);
-      part.replaceChildren(...fresh.childNodes);
+      bringUpToDate(part, fresh);
     } finally {
       isFetching = false;
       if (isStale && !isInUse()) setTimeout(refresh, 500);
