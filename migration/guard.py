@@ -5,8 +5,8 @@
       └─well for a while, one step at a time
 
 "Worse" is against the time before the job began: a p99 over `p99_factor` times that, or a share of errors over
-`errors_share_max`. A look with too few requests to tell is no look; where too few came before the job began, the first
-look that tells is what later ones are compared with.
+`errors_share_max`, and ERRORS_MIN errors at least. A look with too few requests to tell is no look; where too few came
+before the job began, the first look that tells is what later ones are compared with.
 """
 
 from dataclasses import dataclass, replace
@@ -16,6 +16,8 @@ from typing import Final
 LEAST_SHARE: Final = 1 / 16
 REQUESTS_MIN: Final = 50
 """Fewer in a look say nothing of a p99."""
+ERRORS_MIN: Final = 3
+"""Fewer in a look are no rise, whatever their share: a single 5xx among 900 requests is 0.1 % of them."""
 CALM_LOOKS: Final = 5
 """So many good looks in a row before the pace is doubled again."""
 P99_FLOOR_S: Final = 0.002
@@ -72,10 +74,10 @@ class GuardState:
     stop_reason: str = ""
 
 
-def judge(health: Health, before: Health, *, p99_factor: float, errors_share: float) -> Verdict:
+def judge(health: Health, before: Health, *, p99_factor: float, errors_share: float, errors_min: int = 1) -> Verdict:
     if not health.tells:
         return Verdict.UNTOLD
-    if health.errors_share > before.errors_share + errors_share:
+    if health.errors_count >= errors_min and health.errors_share > before.errors_share + errors_share:
         return Verdict.FAILING
     if health.p99_s is not None and health.p99_s > p99_factor * max(before.p99_s or 0.0, P99_FLOOR_S):
         return Verdict.SLOW
@@ -86,7 +88,10 @@ def look(state: GuardState, health: Health, limits: Limits = Limits()) -> GuardS
     """The state after one more look."""
     if not state.before.tells:
         return replace(state, before=health, verdict=Verdict.WELL) if health.tells else state
-    stop = judge(health, state.before, p99_factor=limits.stop_p99_factor, errors_share=limits.stop_errors_share)
+    stop = judge(
+        health, state.before, p99_factor=limits.stop_p99_factor, errors_share=limits.stop_errors_share,
+        errors_min=ERRORS_MIN,
+    )  # fmt: skip
     if stop in (Verdict.SLOW, Verdict.FAILING) and state.share <= LEAST_SHARE:
         return replace(
             state,
@@ -95,8 +100,9 @@ def look(state: GuardState, health: Health, limits: Limits = Limits()) -> GuardS
             stop_reason=tell(stop, health, state.before, f"at {LEAST_SHARE:.0%} of the pace"),
         )
     verdict = judge(
-        health, state.before, p99_factor=limits.slow_down_p99_factor, errors_share=limits.slow_down_errors_share
-    )
+        health, state.before, p99_factor=limits.slow_down_p99_factor, errors_share=limits.slow_down_errors_share,
+        errors_min=ERRORS_MIN,
+    )  # fmt: skip
     match verdict:
         case Verdict.UNTOLD:
             return replace(state, verdict=verdict)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migration.guard import CALM_LOOKS, LEAST_SHARE, REQUESTS_MIN, GuardState, Health, Verdict, look
+from migration.guard import CALM_LOOKS, ERRORS_MIN, LEAST_SHARE, REQUESTS_MIN, GuardState, Health, Verdict, look
 
 BEFORE = Health(10_000, 0, 0.010)
 WELL = Health(1_000, 0, 0.010)
@@ -27,6 +27,13 @@ def test_a_risen_p99_halves_the_pace() -> None:
 def test_errors_halve_the_pace() -> None:
     state = after(FAILING)
     assert (state.share, state.verdict) == (0.5, Verdict.FAILING)
+
+
+def test_a_few_errors_are_no_rise_whatever_their_share() -> None:
+    few = Health(REQUESTS_MIN, ERRORS_MIN - 1, 0.010)
+    assert after(few).verdict is Verdict.WELL
+    assert after(*[SLOW] * 10, few).stop_reason == ""
+    assert after(Health(REQUESTS_MIN, ERRORS_MIN, 0.010)).verdict is Verdict.FAILING
 
 
 def test_the_pace_comes_back_one_step_at_a_time() -> None:
