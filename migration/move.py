@@ -22,6 +22,7 @@ from migration.collect import CLAIMS_MAX, Collection, Collector
 from migration.failures import count_failures, drop_failures, put_failures
 from migration.pacing import Pacer
 from migration.progress import PHASES, Progress, State, need_progress, put_progress, read_progress
+from migration.refused import drop_refused, name_refused, read_refused
 from migration.revisit import LARGE_TABLE_BYTES, Revisit
 from migration.runs import PARTITIONS, SUFFIX, RunBuilder, first_after, sorted_rows, whole_keys
 from migration.write import Changes, note_written, write_rows
@@ -85,6 +86,7 @@ class Mover:
             keys = self._one_key(transaction, None)
             for site_no in sites if sites is not None else (None,):
                 drop_failures(transaction, site_no)  # what failed of the other sites still has
+            drop_refused(transaction, read_refused(transaction))
             drop_claims(transaction)
             put_wanted_sites(transaction, sites)
             progress = Progress(
@@ -104,6 +106,7 @@ class Mover:
                 f"{progress.done} of {progress.total} hosts are accounted for; 'onehop migrate run' begins again, and "
                 "finds what is done"
             )
+        self._name_refused()
         progress = self._advance(
             lambda _, progress: replace(
                 progress, state=state, reason=reason, ended_s=max(progress.started_s, self.now_s())
@@ -159,14 +162,15 @@ class Mover:
             batch = whole_keys(rows, at, pacer.batch_rows())
             with self.store.write() as transaction:
                 progress = need_progress(transaction)
-                keys = self._one_key(transaction, progress.key_id)
+                self._one_key(transaction, progress.key_id)
                 changes = changes.read_on(transaction)
                 written = write_rows(transaction, batch, changes, claimants(transaction, batch) if is_partial else {})
                 at += len(batch)
                 last_key = batch[-1][:ROUTE_KEY_BYTES].hex()
                 progress = replace(progress, part=part, last_key=last_key, guard=pacer.told())
-                note_written(transaction, progress, written, keys)
+                note_written(transaction, progress, written)
             pacer.after_batch(rows_count=len(batch) / PHASES, bytes_count=written.bytes_count)
+        self._name_refused()
 
     def begin_writing(self) -> int:
         """How many parts there are to write; what was said first holds."""
@@ -199,6 +203,7 @@ class Mover:
     def revisit(self, site_no: int, pacer: Pacer) -> None:
         """One site's table, as it is now. Raises KeysChanged, StoreFull, StoreError, Stopped."""
         Revisit(self.store, self._one_key, self.names, self.folder, pacer, self.large_table_bytes).site(site_no)
+        self._name_refused()
 
     # -- what they share -----------------------------------------------------------------------------------------
 
@@ -218,6 +223,11 @@ class Mover:
                 progress, claims_kept=put_claims(transaction, claims, kept_count=progress.claims_kept)
             )
         )
+
+    def _name_refused(self) -> None:
+        with self.store.read() as snapshot:
+            keys = live_ring(snapshot, self.read_keys())
+        name_refused(self.store, keys)
 
     def _runs(self) -> list[Path]:
         """Those of all chunks, no more and no less; what is lost is collected again."""

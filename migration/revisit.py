@@ -22,7 +22,7 @@ from migration.failures import put_failures
 from migration.pacing import Pacer
 from migration.progress import PHASES, Progress, need_progress, put_progress
 from migration.runs import PARTITIONS, RunBuilder, first_after, sorted_rows, whole_keys
-from migration.write import Changes, Refused, name_refused, note_written, write_rows
+from migration.write import Changes, note_written, write_rows
 from router.hashing import KeyRing
 from router.kv.feed_reader import last_seq
 from router.kv.schema import ROUTE_KEY_BYTES, SITE_NO, Database
@@ -73,7 +73,7 @@ class Revisit:
             after = first_after(rows, bytes.fromhex(progress.revisited_to)) if progress.revisiting == site_no else 0
             written = write_rows(transaction, rows[after:], Changes(0), claimants(transaction, rows[after:]))
             progress = done_with(site_no, progress.with_counts(total=len(rows) - after))
-            note_written(transaction, with_failures(transaction, progress, collection), written, keys)
+            note_written(transaction, with_failures(transaction, progress, collection), written)
         self.pacer.after_batch(rows_count=collection.filters_count, bytes_count=written.bytes_count)
 
     def _in_batches(self, site_no: int) -> bool:
@@ -82,7 +82,7 @@ class Revisit:
             progress = need_progress(transaction)
             if progress.revisiting != site_no:
                 put_progress(transaction, replace(progress, revisiting=site_no, revisited_to=""))
-        run, refused = self.folder / RUN_NAME, list[Refused]()
+        run = self.folder / RUN_NAME
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         reads_in_vain = 0
         while reads_in_vain < READS_MAX:
@@ -90,13 +90,12 @@ class Revisit:
             changes, collection = self._collect(site_no, run)
             try:
                 for partition in range(PARTITIONS):
-                    self._write_partition(site_no, sorted_rows([run], [partition]), changes, refused)
-                self._end(site_no, changes, collection, refused)
+                    self._write_partition(site_no, sorted_rows([run], [partition]), changes)
+                self._end(site_no, changes, collection)
             except SiteChanged:
                 reads_in_vain = reads_in_vain + 1 if self._written_to() == begun_at else 0
             else:
                 return True
-        self._name(refused)
         return False
 
     def _written_to(self) -> str:
@@ -112,47 +111,33 @@ class Revisit:
         runs.write(run)
         return changes, collection
 
-    def _write_partition(self, site_no: int, rows: list[bytes], changes: Changes, refused: list[Refused]) -> None:
+    def _write_partition(self, site_no: int, rows: list[bytes], changes: Changes) -> None:
         """Raises SiteChanged, with what was written before it done."""
         with self.store.read() as snapshot:
             at = first_after(rows, bytes.fromhex(need_progress(snapshot).revisited_to))
         while at < len(rows):
             batch = whole_keys(rows, at, self.pacer.batch_rows())
             with self.store.write() as transaction:
-                progress, keys = self._still(transaction, site_no, changes)
+                progress = self._still(transaction, site_no, changes)
                 written = write_rows(transaction, batch, Changes(0), claimants(transaction, batch))
                 progress = replace(progress, revisited_to=batch[-1][:ROUTE_KEY_BYTES].hex(), guard=self.pacer.told())
-                refused += written.refused + written.claimed
-                # Which hosts they were is a walk through the table, which isn't for this transaction.
-                progress = progress.with_counts(total=len(batch), failed=len(written.refused))
-                note_written(transaction, progress, replace(written, refused=[], claimed=[]), keys)
+                note_written(transaction, progress.with_counts(total=len(batch)), written)
             at += len(batch)
             self.pacer.after_batch(rows_count=len(batch) / PHASES, bytes_count=written.bytes_count)
 
-    def _still(self, transaction: Transaction, site_no: int, changes: Changes) -> tuple[Progress, KeyRing]:
+    def _still(self, transaction: Transaction, site_no: int, changes: Changes) -> Progress:
         """Raises SiteChanged, KeysChanged."""
         if changes.read_on(transaction).includes(site_no):
             raise SiteChanged
         progress = need_progress(transaction)
-        return progress, self.one_key(transaction, progress.key_id)
+        self.one_key(transaction, progress.key_id)
+        return progress
 
-    def _end(self, site_no: int, changes: Changes, collection: Collection, refused: list[Refused]) -> None:
-        self._name(refused)
-        refused.clear()
+    def _end(self, site_no: int, changes: Changes, collection: Collection) -> None:
         with self.store.write() as transaction:
-            progress, _ = self._still(transaction, site_no, changes)
+            progress = self._still(transaction, site_no, changes)
             progress = done_with(site_no, with_failures(transaction, progress, collection))
             put_progress(transaction, progress)
-
-    def _name(self, refused: list[Refused]) -> None:
-        if not refused:
-            return
-        with self.store.read() as snapshot:
-            failures = name_refused(snapshot, self.one_key(snapshot, None), refused)
-        with self.store.write() as transaction:
-            progress = need_progress(transaction)
-            listed = put_failures(transaction, failures, listed_count=progress.failures_listed)
-            put_progress(transaction, replace(progress, failures_listed=listed))
 
 
 def done_with(site_no: int, progress: Progress) -> Progress:

@@ -11,14 +11,11 @@ from itertools import groupby
 from types import MappingProxyType
 from typing import Final
 
-from migration.failures import Failure, put_failures
-from migration.invert import Inverted, invert_table
 from migration.progress import Progress, put_progress
+from migration.refused import Refused, put_refused
 from migration.runs import CLAIM, VALUE_SITE_AT, site_no_of
-from router.hashing import KeyRing
-from router.hostname import Hostname
 from router.kv.feed import Change, ChangeUnreadable
-from router.kv.schema import FEED_SEQ, ROUTE_KEY_BYTES, SITE_NO, Database
+from router.kv.schema import FEED_SEQ, ROUTE_KEY_BYTES, Database
 from router.kv.snapshot import Snapshot, Transaction
 
 THERE_ALREADY: Final = "there already"
@@ -26,15 +23,6 @@ NEWER: Final = "a newer route is there"
 CONTESTED: Final = "another site's table names this host too"
 FOREIGN: Final = "requests for this host don't come to this site"
 TAKEN: Final = "the host's route belongs to another site"
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A row that leads nowhere; which host it was, its site's table tells (`name_refused`)."""
-
-    route_key: bytes
-    site_no: int
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,26 +137,9 @@ def note_existing(written: Written, key: bytes, value: bytes, there: bytes) -> N
         written.refused.append(Refused(key, site_no_of(value), TAKEN))
 
 
-def name_refused(snapshot: Snapshot, keys: KeyRing, refused: Sequence[Refused]) -> list[Failure]:
-    """With the hosts whose hashes they are, found in their sites' tables once more."""
-    failures = []
-    ordered = sorted(refused, key=lambda each: each.site_no)
-    for site_no, group in groupby(ordered, key=lambda each: each.site_no):
-        reasons = {each.route_key: each.reason for each in group}
-        table = snapshot.get(Database.LEGACY_TABLES, SITE_NO.pack(site_no)) or b""
-        for each in invert_table(table):
-            if isinstance(each, Inverted) and reasons:
-                reason = reasons.pop(keys.route_key(Hostname(each.host)), None)
-                if reason is not None:
-                    failures.append(Failure(site_no, each.host, reason))
-        failures += [Failure(site_no, f"route key {key.hex()}", reason) for key, reason in reasons.items()]
-    return failures
-
-
-def note_written(transaction: Transaction, progress: Progress, written: Written, keys: KeyRing) -> None:
-    refused = written.refused + written.claimed
-    failures: list[Failure] = name_refused(transaction, keys, refused) if refused else []
-    listed = put_failures(transaction, failures, listed_count=progress.failures_listed)
+def note_written(transaction: Transaction, progress: Progress, written: Written) -> None:
+    """Which hosts were refused is a walk through their tables, which isn't for this transaction: see `refused`."""
+    listed = put_refused(transaction, written.refused + written.claimed, listed_count=progress.failures_listed)
     counted = progress.with_counts(
         migrated=written.migrated, failed=len(written.refused), skipped=written.skipped, total=-written.deferred
     )
