@@ -43,16 +43,25 @@ class Job:
     memory_mib: float
 
 
-def migrate(data: Path, *options: str, cpu: int | None = None) -> Job:
+def begin_migration(data: Path, *options: str, cpu: int | None = None) -> subprocess.Popen[str]:
     pinned = ["taskset", "-c", str(cpu)] if cpu is not None else []
     command = [*pinned, *ONEHOP, "migrate", "run", "--json", "--data", str(data), *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def told_at_end(process: subprocess.Popen[str]) -> dict[str, float]:
+    """What the job says once it has come to its end."""
+    output, _ = process.communicate()
+    if process.returncode != 0:
+        raise SystemExit(f"the migration ended with {process.returncode}: {output}")
+    told: dict[str, float] = json.loads(output)
+    return told
+
+
+def migrate(data: Path, *options: str, cpu: int | None = None) -> Job:
+    process = begin_migration(data, *options, cpu=cpu)
     highest = 0.0
     while process.poll() is None:
         highest = max(highest, anonymous_mib(process.pid))
         time.sleep(SAMPLE_S)
-    assert process.stdout is not None
-    output = process.stdout.read()
-    if process.returncode != 0:
-        raise SystemExit(f"the migration ended with {process.returncode}: {output}")
-    return Job(json.loads(output), highest)
+    return Job(told_at_end(process), highest)

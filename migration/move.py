@@ -21,7 +21,7 @@ from migration.claims import claimants, claimed_hosts, drop_claims, put_claims
 from migration.collect import CLAIMS_MAX, Collection, Collector
 from migration.failures import count_failures, drop_failures, put_failures
 from migration.pacing import Pacer
-from migration.progress import PHASES, Progress, State, need_progress, put_progress, read_progress
+from migration.progress import PHASES, Progress, State, need_progress, put_progress, read_control, read_progress
 from migration.refused import drop_refused, name_refused, read_refused
 from migration.revisit import LARGE_TABLE_BYTES, Revisit
 from migration.runs import PARTITIONS, SUFFIX, RunBuilder, first_after, sorted_rows, whole_keys
@@ -38,6 +38,11 @@ from router.site_names import SiteNames
 
 CHUNK_TABLE_BYTES: Final = 24 * 1024 * 1024
 """Some 160,000 filters, 13 MB of rows: what a collecting process holds at a time, beside the table that it reads."""
+CHUNK_TABLE_BYTES_MIN: Final = 2 * 1024 * 1024
+CHUNK_S: Final = 0.25
+"""A chunk that takes longer at the asked pace is cut smaller: or a processor is wanted for most of a second at once."""
+FILTER_BYTES: Final = 150
+"""About what a deployment takes in a table."""
 CHUNK_SITES_MAX: Final = 20_000
 SITES_KEY: Final = b"migration_sites"
 """In META: the numbers of the sites that the job is for; absent where it is for all."""
@@ -119,9 +124,9 @@ class Mover:
 
     def plan(self) -> list[Chunk]:
         with self.store.read() as snapshot:
-            wanted = read_wanted_sites(snapshot)
+            wanted, pace = read_wanted_sites(snapshot), read_control(snapshot).deployments_per_s
             sizes = [(no, size) for no, size in table_sizes(snapshot) if wanted is None or no in wanted]
-        chunks = plan_chunks(sizes)
+        chunks = plan_chunks(sizes, chunk_bytes(pace))
 
         def note(transaction: Transaction, progress: Progress) -> Progress:
             transaction.put(Database.META, CHUNKS_KEY, orjson.dumps([asdict(each) for each in chunks]))
@@ -312,14 +317,22 @@ def table_sizes(snapshot: Snapshot, chunk: Chunk | None = None) -> list[tuple[in
     return found
 
 
-def plan_chunks(sizes: Sequence[tuple[int, int]]) -> list[Chunk]:
+def chunk_bytes(deployments_per_s: float | None) -> int:
+    """Of tables in a chunk, at the pace that the job begins with; a later one changes nothing."""
+    if deployments_per_s is None:
+        return CHUNK_TABLE_BYTES
+    at_pace = int(deployments_per_s * CHUNK_S * FILTER_BYTES)
+    return max(CHUNK_TABLE_BYTES_MIN, min(CHUNK_TABLE_BYTES, at_pace))
+
+
+def plan_chunks(sizes: Sequence[tuple[int, int]], bytes_max: int = CHUNK_TABLE_BYTES) -> list[Chunk]:
     chunks: list[Chunk] = []
     gathered: list[int] = []
     gathered_bytes = 0
     for site_no, size in sizes:
         gathered.append(site_no)
         gathered_bytes += size
-        if gathered_bytes >= CHUNK_TABLE_BYTES or len(gathered) >= CHUNK_SITES_MAX:
+        if gathered_bytes >= bytes_max or len(gathered) >= CHUNK_SITES_MAX:
             chunks.append(Chunk(len(chunks), gathered[0], gathered[-1]))
             gathered, gathered_bytes = [], 0
     if gathered:

@@ -12,7 +12,15 @@ from control_plane.catalogue import find_site, read_deployment
 from control_plane.clock import Clock
 from control_plane.dual_write import TableEdits
 from migration.failures import read_failures
-from migration.move import Chunk, CountsDiffer, KeysChanged, plan_chunks
+from migration.move import (
+    CHUNK_TABLE_BYTES,
+    CHUNK_TABLE_BYTES_MIN,
+    Chunk,
+    CountsDiffer,
+    KeysChanged,
+    chunk_bytes,
+    plan_chunks,
+)
 from migration.pacing import Pacer, Stopped
 from migration.progress import State
 from router.hashed import read_route
@@ -283,3 +291,13 @@ def test_site_numbers_are_read_in_order(legacy: LegacyStore) -> None:
     with legacy.it.store.read() as snapshot:
         numbers = [SITE_NO.unpack(key)[0] for key, _ in snapshot.sizes(Database.LEGACY_TABLES, after=SITE_NO.pack(1))]
     assert numbers == [2, 3]
+
+
+def test_a_job_at_a_pace_reads_a_little_at_a_time() -> None:
+    assert chunk_bytes(None) == chunk_bytes(10_000_000) == CHUNK_TABLE_BYTES
+    assert chunk_bytes(1) == CHUNK_TABLE_BYTES_MIN
+    assert CHUNK_TABLE_BYTES_MIN < chunk_bytes(100_000) < CHUNK_TABLE_BYTES
+
+
+def test_a_chunk_ends_where_it_has_so_many_bytes() -> None:
+    assert plan_chunks([(1, 60), (2, 60), (3, 60)], 100) == [Chunk(0, 1, 2), Chunk(1, 3, 3)]
