@@ -10,8 +10,8 @@ from router.ready_door import ReadyDoor
 
 BLOCKS_MAX: Final = 4
 """Of one connection. A browser's differ by what is asked for: a page, a style sheet, an image, a script."""
-NO_BLOCK: Final = KnownBlock(b"", parse_field_block(b"", count_max=0), host=b"", scheme="", bytes_max=0)
-"""What a connection knows that has seen nothing: it is never bound."""
+NO_BLOCK: Final = KnownBlock(b"\0", parse_field_block(b"", count_max=0), host=b"", scheme="", bytes_max=0)
+"""What a connection knows that has seen nothing: no block begins so, and it is never bound."""
 
 
 class HeadMemory:
@@ -29,24 +29,28 @@ class HeadMemory:
     ) -> tuple[KnownBlock, int] | None:
         """The header block at `start` of `data`, and where it ends. None unless all of it is there, nothing is wrong
         with it, and no body follows."""
-        for known in self._known:
-            end = known.end_in(data, start)
-            if end >= 0:
-                self.last = known
-                return known, end
+        last = self.last
+        end = last.end_in(data, start)
+        if end >= 0:
+            return last, end
         end = data.find(HEAD_END, start) + len(HEAD_END)
-        if not len(HEAD_END) <= end - start <= self._limits.header_bytes_max:
+        block_bytes = end - start
+        if not len(HEAD_END) <= block_bytes <= self._limits.header_bytes_max:
             return None
         block = data[start:end]
         peer = client[0] if client is not None else ""
-        if len(block) > BLOCK_BYTES_MAX:
+        if block_bytes > BLOCK_BYTES_MAX:
             examined = door.examine(block, self._limits, peer=peer, scheme=scheme)
             return (examined, end) if examined is not None else None
         understood = door.recall(block, self._limits, peer=peer, scheme=scheme)
         if understood is None:
-            if self.last.learn(block):
-                return self.last, end
-            understood = door.understand(block, self._limits, peer=peer, scheme=scheme)
+            for known in self._known:
+                if known.end_in(data, start) == end:
+                    self.last = known
+                    return known, end
+            if last.learn(block):
+                return last, end
+            understood = door.understand(block, self._limits, last, peer=peer, scheme=scheme)
             if understood is None:
                 return None
         self._known = (understood, *self._known[: BLOCKS_MAX - 1])

@@ -4,20 +4,22 @@ A browser sends the same sixteen fields with each request. They are examined onc
 request gets (http1.head); after that one comparison of bytes proves that they mean the same again. What a block means
 is also its host's decision, which changes: that part holds for one generation of the resolver's.
 
-Where one line changes again and again, as a cookie does, only its value is examined: two blocks that differ in nothing
-but the value of a field which no asset's answer depends on mean the same.
+A client of many hosts, a proxy say, sends each of them the same fields under another Host: of such a block only that
+value is examined. Where one line changes again and again, as a cookie does, only its value is examined as well: two
+blocks that differ in nothing but the value of a field which no asset's answer depends on mean the same.
 """
 
 import re
 from itertools import compress
 from operator import ne
-from typing import Final
+from typing import Final, Self
 
 from asset_server.negotiation import choices_of
 from asset_server.server import FIELDS_READ
 from router.http1.field_lines import TOKEN, VALUE
 from router.http1.head import FRAMING_FIELDS, FieldBlock
 from router.http1.limits import KIB
+from router.http1.request_line import AUTHORITY
 from router.ready import NOTHING
 from router.resolve import Resolved
 
@@ -26,6 +28,8 @@ BLOCK_BYTES_MAX: Final = 2 * KIB
 UNBOUND: Final = -1
 
 FIELD_LINE: Final = re.compile(rb"(" + TOKEN + rb"):" + VALUE)
+HOST_NAME: Final = re.compile(rb"(?:\A|\r\n)host:[ \t]*+", re.IGNORECASE)
+"""In a block that was found to be one: all before the Host's value, blanks too."""
 CONTROLS: Final = bytes(byte for byte in range(0x20) if byte != 0x09)
 """What VALUE excludes."""
 TELLING: Final = FRAMING_FIELDS | FIELDS_READ | {b"x-forwarded-for", b"x-forwarded-proto"}
@@ -44,8 +48,8 @@ class KnownBlock:
     """
 
     __slots__ = (
-        "_after", "_before", "_bytes_max", "choices", "conditions", "data", "fields", "find", "generation", "host",
-        "keep_alive", "line_end", "route", "scheme", "series", "shared_terms", "terms",
+        "_after", "_after_host", "_before", "_before_host", "_bytes_max", "choices", "conditions", "data", "fields",
+        "find", "generation", "host", "keep_alive", "line_end", "route", "scheme", "series", "shared_terms", "terms",
     )  # fmt: skip
 
     def __init__(self, data: bytes, block: FieldBlock, *, host: bytes, scheme: str, bytes_max: int) -> None:
@@ -54,6 +58,8 @@ class KnownBlock:
         self._bytes_max = bytes_max
         self._before = b""
         self._after: bytes | None = None
+        self._before_host: bytes | None = None
+        self._after_host = b""
         self.line_end = -len(data)
         self.host = host
         self.scheme = scheme
@@ -72,6 +78,31 @@ class KnownBlock:
         self.terms: bytes | None = None
         self.shared_terms = b""
         self.find = NOTHING.get
+
+    def for_other_host(self, data: bytes) -> Self | None:
+        """What the block `data`, with its empty line, means, if it differs from this one in nothing but the Host."""
+        if self._before_host is None:
+            self._learn_host()
+        before, after = self._before_host, self._after_host
+        if not before or not data.startswith(before) or not data.endswith(after):
+            return None
+        host = data[len(before) : len(data) - len(after)]
+        if AUTHORITY.fullmatch(host) is None:
+            return None
+        other = object.__new__(type(self))
+        other.data, other.host, other.line_end = data, host, -len(data)
+        other._before, other._after, other._bytes_max = b"", None, self._bytes_max
+        other._before_host, other._after_host = before, after
+        other.scheme, other.keep_alive, other.choices = self.scheme, self.keep_alive, self.choices
+        other.fields, other.conditions = self.fields, self.conditions
+        other.generation = UNBOUND
+        other.unbind()
+        return other
+
+    def _learn_host(self) -> None:
+        match = HOST_NAME.search(self.data)
+        self._before_host = self.data[: match.end()] if match is not None else b""
+        self._after_host = self.data[len(self._before_host) + len(self.host) :]
 
     def end_in(self, data: bytes, start: int) -> int:
         """Where the block at `start` of `data` ends, if it is this one or differs from it only in the value of the

@@ -68,6 +68,7 @@ class ReadyDoor:
         self._blocks: LRU[BlockKey, KnownBlock] = LRU(SHARED_BLOCKS_MAX)
         self._began_ns = 0
         self._made_count = 0
+        self._decided_count = 0
         self.generation = NO_TURN
         self.began_s = 0.0
         self.default_fields: DefaultFields = []
@@ -86,7 +87,10 @@ class ReadyDoor:
         answered = self.answered
         if answered:
             cells = self._meter.cells
-            cells[DECIDED] += len(answered)
+            # Who was decided for here is counted as a miss, and no hit then, of this turn's or of the next one's.
+            decided_count = min(self._decided_count, len(answered))
+            self._decided_count -= decided_count
+            cells[DECIDED] += len(answered) - decided_count
             cells[READY] += len(answered) - self._made_count
             self._meter.answered_together(answered, self._now_ns() - self._began_ns)
             answered.clear()
@@ -98,9 +102,11 @@ class ReadyDoor:
         known: KnownBlock | None = self._blocks.get(self._key(data, limits, peer, scheme))
         return known
 
-    def understand(self, data: bytes, limits: HttpLimits, *, peer: str, scheme: str) -> KnownBlock | None:
-        """What the short block `data` means, from now on for all connections."""
-        known = self.examine(data, limits, peer=peer, scheme=scheme)
+    def understand(
+        self, data: bytes, limits: HttpLimits, last: KnownBlock, *, peer: str, scheme: str
+    ) -> KnownBlock | None:
+        """What the short block `data` means, from now on for all connections. `last` came before it on this one."""
+        known = last.for_other_host(data) or self.examine(data, limits, peer=peer, scheme=scheme)
         if known is not None:
             self._blocks[self._key(data, limits, peer, scheme)] = known
         return known
@@ -124,9 +130,12 @@ class ReadyDoor:
         return KnownBlock(data, block, host=block.host, scheme=scheme, bytes_max=bytes_max)
 
     def bind(self, known: KnownBlock) -> None:
-        """Takes the host's decision, if it is cached; if not, the way through the application caches it."""
+        """Takes the host's decision. Where its route alone doesn't make one, it is for the application to find out."""
         known.unbind()
         decision = self._resolver.peek(known.host)
+        if decision is None:
+            decision = self._resolver.decide_by_route(known.host)
+            self._decided_count += decision is not None
         known.generation = self.generation if decision is not None else UNBOUND
         if isinstance(decision, Resolved) and decision.target is None:
             known.route = decision

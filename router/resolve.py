@@ -21,7 +21,7 @@ from router.arms import Arms, Asked, ByRequest, Resolved, Settled
 from router.event_log import event_log
 from router.hashed import find_route, live_ring
 from router.hashing import KeyRing
-from router.hostname import Hostname
+from router.hostname import Hostname, HostRefused
 from router.key_files import RING_KEY, KeysRefused
 from router.kv.errors import StoreDamaged, StoreError
 from router.kv.feed import EVERYTHING_CHANGED
@@ -147,6 +147,25 @@ class Resolver:
         decision: Resolved | ByRequest | None = self._known.get(host)
         return decision
 
+    def decide_by_route(self, host: bytes) -> Resolved | ByRequest | None:
+        """The decision of a host that isn't cached, if a route says it. None, with nothing counted or kept, where more
+        is to be looked at: no route, damage, a host that can't be one. For that there's `resolve`."""
+        if host in self._unknown:
+            return None
+        started_ns = perf_counter_ns()
+        try:
+            hostname = Hostname.parse(host)
+            with self._store.read() as snapshot:
+                route_keys = self._live_keys(snapshot).route_keys(hostname)
+                value = find_route(snapshot, route_keys)
+            if value is None:
+                return None
+            pipeline = Pipeline.parse(value)
+        except (HostRefused, KeysRefused, PipelineUnreadable, StoreError):
+            return None
+        self._cells[MISSES] += 1
+        return self._decided_by_route(host, hostname, pipeline, route_keys, started_ns)
+
     def settle(self, route: ByRequest, asked: Asked) -> Settled:
         """One request's way, where its host's decision leaves that open. Raises StoreError."""
         return self.arms.settle(route, asked, self.policy)
@@ -180,21 +199,29 @@ class Resolver:
         except (KeysRefused, StoreDamaged) as error:
             self._meter.add(DAMAGED_ROUTES)
             raise RouteDamaged(hostname, str(error)) from None
-        rule = self.policy.rule_of(site_no, self._dc)
         if pipeline is not None:
-            known = Resolved(hostname, pipeline, route_keys, Scheme.HASHED, rule.name)
-        else:
-            fallback = self._by_table(hostname, site_no, damage)
-            if fallback is None:
-                self._meter.add(UNKNOWN_HOSTS)
-                unknown = self._unknown[host] = self._unknown_host(hostname)
-                self._meter.put(UNKNOWN_CACHED, len(self._unknown))
-                return unknown
-            known = Resolved(hostname, fallback, route_keys, Scheme.LEGACY, rule.name)
+            return self._decided_by_route(host, hostname, pipeline, route_keys, started_ns)
+        fallback = self._by_table(hostname, site_no, damage)
+        if fallback is None:
+            self._meter.add(UNKNOWN_HOSTS)
+            unknown = self._unknown[host] = self._unknown_host(hostname)
+            self._meter.put(UNKNOWN_CACHED, len(self._unknown))
+            return unknown
+        rule = self.policy.rule_of(site_no, self._dc)
+        known = Resolved(hostname, fallback, route_keys, Scheme.LEGACY, rule.name)
         decision = self._decision(known, rule)
         if damage is None:
             self._remember(host, decision)
         self._meter.resolved(known.scheme, perf_counter_ns() - started_ns)
+        return decision
+
+    def _decided_by_route(
+        self, host: bytes, hostname: Hostname, pipeline: Pipeline, route_keys: tuple[bytes, ...], started_ns: int
+    ) -> Resolved | ByRequest:
+        rule = self.policy.rule_of(pipeline.site_no, self._dc)
+        decision = self._decision(Resolved(hostname, pipeline, route_keys, Scheme.HASHED, rule.name), rule)
+        self._remember(host, decision)
+        self._meter.resolved(Scheme.HASHED, perf_counter_ns() - started_ns)
         return decision
 
     def _unknown_host(self, hostname: Hostname) -> Unknown:

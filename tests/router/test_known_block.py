@@ -95,3 +95,40 @@ def test_lines_that_come_or_go_are_no_change_of_a_value() -> None:
         b"Host: b\r\nX: 1\r\n\r\n",
     ):
         assert not known.learn(data)
+
+
+HOSTS = st.sampled_from(
+    ("b.example", "B.EXAMPLE:80", "", " b.example", "b.example ", "b example", "[::1]",
+     "b.example\r\nContent-Length: 5", "b.example\r\nHost: c.example", "b\x00", "\u00e9", "b.example\r\n\r\nGET / HTTP/1.1\r\nHost: c.example")
+)  # fmt: skip
+
+
+@given(lines=BLOCKS, host=HOSTS, name=st.sampled_from(("Host", "host", "X-Host", "Host ")))
+@settings(max_examples=1000)
+def test_what_is_taken_for_another_hosts_block_means_what_the_strict_reading_finds(
+    lines: list[str], host: str, name: str
+) -> None:
+    known = known_of(bytes_of([f"{name}: a.example", *lines]))
+    if known is None:
+        return
+    data = bytes_of([f"{name}: {host}", *lines])
+    other = known.for_other_host(data)
+    if other is None:
+        return
+    strict = known_of(data)
+    assert strict is not None
+    read = ("data", "host", "scheme", "keep_alive", "choices", "fields", "conditions", "line_end", "generation")
+    assert [getattr(other, name) for name in read] == [getattr(strict, name) for name in read]
+    before, now = meaning(known.data), meaning(data)
+    assert isinstance(before, tuple)
+    assert isinstance(now, tuple)
+    assert before[1:] == now[1:]
+
+
+def test_the_next_hosts_block_is_known_by_its_rest() -> None:
+    known = known_of(bytes_of(["User-Agent: x", "Host: a.example", "Accept-Encoding: br"]))
+    assert known is not None
+    other = known.for_other_host(bytes_of(["User-Agent: x", "Host: b.example", "Accept-Encoding: br"]))
+    assert other is not None
+    assert (other.host, other.route, other.find(b"")) == (b"b.example", None, None)
+    assert known.for_other_host(bytes_of(["User-Agent: y", "Host: b.example", "Accept-Encoding: br"])) is None

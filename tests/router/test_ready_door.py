@@ -9,6 +9,7 @@ import pytest
 
 from functions.routes_json import RoutesJson
 from router.forwarded import TrustedProxies
+from router.metrics.catalogue import DECISION_HITS, DECISION_MISSES, cell
 from router.policy import Policy, Scheme, Split
 from router.policy_record import change_policy
 from router.ready import READY_BYTES_MAX
@@ -64,6 +65,18 @@ async def test_a_new_host_is_seen_by_the_next_request(doors: Doors) -> None:
     doors.built.publish("a.example", NEW)
     doors.clock.pass_by()
     assert (await talk.hear(request())).endswith(b"new")
+
+
+async def test_a_hosts_first_request_is_answered_where_it_arrives_and_decided_for_once(doors: Doors) -> None:
+    doors.built.publish("a.example", OLD)
+    doors.built.publish("b.example", NEW)
+    talk = doors.connect()
+    for host, body in (("a.example", b"old"), ("b.example", b"new"), ("a.example", b"old")):
+        talk.protocol.data_received(request(host=host))
+        assert talk.said.endswith(body), "no task has run"
+        await talk.hear(b"")
+    counts = {metric: doors.cells[cell(metric)] for metric in (DECISION_HITS, DECISION_MISSES)}
+    assert counts == {DECISION_HITS: 1, DECISION_MISSES: 2}
 
 
 async def test_a_function_that_is_deployed_is_seen_by_the_next_request(doors: Doors) -> None:
