@@ -13,6 +13,7 @@ from functions.errors import WorkerdUnusable
 PACKAGES: Final = {"x86_64": "@cloudflare/workerd-linux-64", "aarch64": "@cloudflare/workerd-linux-arm64"}
 VERSION: Final = re.compile(r"workerd (\d{4}-\d{2}-\d{2})")
 ASK_S_MAX: Final = 20.0
+SAID_MAX: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +44,12 @@ def examine(program: Path) -> Workerd:
         done = subprocess.run(  # noqa: S603  # the operator named it, or npm brought it
             [program, "--version"], capture_output=True, text=True, timeout=ASK_S_MAX, check=False, env={}
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise WorkerdUnusable(f"{program} can't be run: {error}") from None
+    except OSError as error:
+        raise WorkerdUnusable(f"{program} can't be run: {error.strerror}") from None
+    except subprocess.TimeoutExpired:
+        raise WorkerdUnusable(f"{program} didn't say its version within {ASK_S_MAX:.0f} s") from None
     match = VERSION.search(done.stdout)
     if match is None:
-        raise WorkerdUnusable(f"{program} doesn't say that it is workerd: {(done.stdout + done.stderr)[:200]!r}")
+        said = (done.stdout + done.stderr).strip().partition("\n")[0][:SAID_MAX]
+        raise WorkerdUnusable(f"{program} doesn't say that it is workerd: {said!r}")
     return Workerd(program, date.fromisoformat(match[1]))

@@ -1,8 +1,8 @@
 """One workerd process: started with as few rights as it needs, asked whether it lives, measured, ended.
 
 Its listening socket is made here, in a folder that only we may enter, and handed down; the way back to us is another
-socket that it must be able to reach, at which the kernel tells us who calls (edge_door in the router checks). Started
-as root it runs as `nobody`. It may write no file, and dies with us.
+socket that it must be able to reach, at which the kernel tells us who calls (the router's function_listener checks).
+Started as root it runs as `nobody`. It may write no file, and dies with us.
 """
 
 import asyncio

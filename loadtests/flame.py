@@ -5,6 +5,7 @@ Needs py-spy (`pip install py-spy`) beside wrk. What it samples in C is told by 
 can't be told there from finding it.
 """
 
+import argparse
 import re
 import shutil
 import subprocess
@@ -122,6 +123,7 @@ def draw(root: Node, path: Path) -> None:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()
     require_wrk()
     spy = shutil.which("py-spy")
     if spy is None:

@@ -25,9 +25,9 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def demo(
-    data: Annotated[Path | None, typer.Option(help="The data folder [ONEHOP_DATA, ./onehop-data].")] = None,
-    port: Annotated[str | None, typer.Option(help="Port of the sites; 0 picks a free one [8787].")] = None,
-    api_port: Annotated[str | None, typer.Option(help="Port of the API; 0 picks a free one [8788].")] = None,
+    data: Annotated[Path | None, typer.Option(help="The data folder (ONEHOP_DATA, ./onehop-data).")] = None,
+    port: Annotated[str | None, typer.Option(help="Port of the sites; 0 picks a free one (8787).")] = None,
+    api_port: Annotated[str | None, typer.Option(help="Port of the API; 0 picks a free one (8788).")] = None,
     workers: Annotated[str | None, typer.Option(help="Edge worker processes.")] = None,
 ) -> None:
     """Serve with two demo sites deployed, and say how to deploy your own. Ctrl-C ends it."""

@@ -75,7 +75,7 @@ def export_table(
     pipelines: Annotated[
         bool, typer.Option("--pipelines", help="What the script hashes name, as a second file.")
     ] = False,
-    out: Annotated[Path | None, typer.Option("--out", help="A file [the terminal].")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="A file (the terminal).")] = None,
     data: Data = None,
 ) -> None:
     """A site's table, byte for byte; or with --pipelines what its script hashes name."""

@@ -53,7 +53,7 @@ def verify(sites: Sites = None, data: Data = None, as_json: AsJson = False) -> N
 
 def cleanup(
     keep: Annotated[
-        Path | None, typer.Option("--keep", help="Where the tables are kept [DATA/migration/tables].")
+        Path | None, typer.Option("--keep", help="Where the tables are kept (DATA/migration/tables).")
     ] = None,
     sites: Sites = None,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,

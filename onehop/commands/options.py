@@ -28,7 +28,7 @@ def at_least(low: float) -> FiniteRange:
 
 SOME_PERCENT = FiniteRange(min=0.01, max=100)
 
-Data = Annotated[Path | None, typer.Option("--data", help="The data folder [ONEHOP_DATA, ./onehop-data].")]
+Data = Annotated[Path | None, typer.Option("--data", help="The data folder (ONEHOP_DATA, ./onehop-data).")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 SiteName = Annotated[str, typer.Argument(metavar="SITE", help="The site's name.")]
 

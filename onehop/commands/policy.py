@@ -52,7 +52,7 @@ def set_policy(
     dc: Annotated[str | None, typer.Option("--dc", help="A data centre's rule.")] = None,
     scheme: Annotated[Scheme | None, typer.Option("--scheme", help="What the rule says.")] = None,
     percent: Annotated[
-        float | None, typer.Option("--percent", help="Percent of all sites that get --scheme [hashed].")
+        float | None, typer.Option("--percent", help="Percent of all sites that get --scheme (hashed).")
     ] = None,
     split: Annotated[
         float | None, typer.Option("--split", help="Percent of the site's clients that get hashed; others --scheme.")

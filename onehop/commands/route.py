@@ -52,7 +52,7 @@ def route(
             metavar="HOST", help="A host name, with or without port; a whole URL; or 'differences': see --help."
         ),
     ],
-    dc: Annotated[str | None, typer.Option("--dc", help="As an edge of this data centre decides [ONEHOP_DC].")] = None,
+    dc: Annotated[str | None, typer.Option("--dc", help="As an edge of this data centre decides (ONEHOP_DC).")] = None,
     client: Client = "127.0.0.1",
     clear: Annotated[bool, typer.Option("--clear", help="With 'differences': forget them.")] = False,
     data: Data = None,

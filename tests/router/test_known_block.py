@@ -99,7 +99,8 @@ def test_lines_that_come_or_go_are_no_change_of_a_value() -> None:
 
 HOSTS = st.sampled_from(
     ("b.example", "B.EXAMPLE:80", "", " b.example", "b.example ", "b example", "[::1]",
-     "b.example\r\nContent-Length: 5", "b.example\r\nHost: c.example", "b\x00", "\u00e9", "b.example\r\n\r\nGET / HTTP/1.1\r\nHost: c.example")
+     "b.example\r\nContent-Length: 5", "b.example\r\nHost: c.example", "b\x00", "\u00e9",
+     "b.example\r\n\r\nGET / HTTP/1.1\r\nHost: c.example")
 )  # fmt: skip
 
 
