@@ -55,6 +55,15 @@ class Watched:
     filters: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a request ended of which the function itself can tell nothing, and what its visitor got."""
+
+    text: str
+    status: int = 500
+    outcome: str = "exception"
+
+
 class EventSink:
     """One process's way to the file."""
 
@@ -86,15 +95,18 @@ class EventSink:
                 self._waiting.append((bundle, encode_event(document)))
         self._noted.set()
 
-    def note_failure(self, bundle: str, text: str, *, url: str, method: str) -> None:
-        """A function that ended with an error without saying so itself: one that didn't even start."""
+    def note_ending(self, bundle: str, ending: Ending, *, url: str, method: str) -> None:
+        """Of a function that didn't even start, say, or of one that was ended while it ran."""
         at_ms = now_ms()
         document = {
-            "outcome": "exception",
-            "exceptions": [{"name": "Error", "message": text, "timestamp": at_ms}],
+            "outcome": ending.outcome,
+            "exceptions": [{"name": "Error", "message": ending.text, "timestamp": at_ms}],
             "logs": [],
             "eventTimestamp": at_ms,
-            "event": {"request": {"url": url, "method": method, "headers": {}, "cf": {}}, "response": {"status": 500}},
+            "event": {
+                "request": {"url": url, "method": method, "headers": {}, "cf": {}},
+                "response": {"status": ending.status},
+            },
         }
         self._waiting.append((bundle, encode_event(document)))
         self._noted.set()

@@ -18,7 +18,7 @@ from control_plane.key_proofs import VARIABLES_KEY, settle_key
 from control_plane.secret_files import SecretUnusable
 from functions.bundle import BundleDamaged, BundleMissing, BundleStore
 from functions.errors import WorkerdUnusable
-from functions.event_sink import EventSink
+from functions.event_sink import Ending, EventSink
 from functions.installation import Workerd, examine
 from functions.key_values import KeyValueStore
 from functions.response_cache import ResponseCache
@@ -91,8 +91,8 @@ class StoredFunctions:
     def note_events(self, pipeline: Pipeline, events: bytes) -> None:
         self._events.note(pipeline.function or "", events)
 
-    def note_failure(self, request: FunctionRequest, text: str) -> None:
-        self._events.note_failure(request.bundle, text, url=request.url, method=request.method)
+    def note_ending(self, request: FunctionRequest, ending: Ending) -> None:
+        self._events.note_ending(request.bundle, ending, url=request.url, method=request.method)
 
 
 class EdgeFunctions:
@@ -110,7 +110,7 @@ class EdgeFunctions:
             supervisor,
             opens_to_assets=source.opens_to_assets,
             watched_until_ms=events.watched_until_ms,
-            note_failure=source.note_failure,
+            note_ending=source.note_ending,
             cf={"colo": dc.upper(), "httpProtocol": "HTTP/1.1", "tlsVersion": "", "tlsCipher": ""},
             meter=meter,
             now_ns=time.monotonic_ns,

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from asset_server.message import Response
 from functions.errors import FunctionUnavailable
+from functions.event_sink import Ending
 from functions.supervisor import Supervisor
 from functions.workerd_http import AnswerStart, WorkerdConnection, WorkerdGone
 from functions.workerd_process import WorkerdProcess
@@ -34,6 +35,10 @@ TRIES: Final = 2
 SWITCHING: Final = 101
 FINAL: Final = range(200, 600)
 TOO_SLOW: Final = 504
+LOST: Final = 502
+TOOK_ALL: Final = "exceededCpu"
+NOT_RUN: Final = "unknown"
+"""Outcomes as tail clients know them; which of time and memory it was can't be told."""
 CLIENT_GONE: Final = 499
 """What is counted for a request whose client didn't wait for the answer."""
 
@@ -47,17 +52,17 @@ class FunctionStage:
         *,
         opens_to_assets: Callable[[str], bool],
         watched_until_ms: Callable[[str], int],
-        note_failure: Callable[[FunctionRequest, str], None],
+        note_ending: Callable[[FunctionRequest, Ending], None],
         cf: Mapping[str, object],
         meter: FunctionMeter,
         now_ns: Callable[[], int],
     ) -> None:
         """By bundle: whether its site wants assets where the function can't be run, and until when (Unix time)
-        somebody watches it. `note_failure` takes what the dispatcher says of a function that ended with an error."""
+        somebody watches it. `note_ending` takes, for the author, what the function itself couldn't tell."""
         self._supervisor = supervisor
         self._opens_to_assets = opens_to_assets
         self._watched_until_ms = watched_until_ms
-        self._note_failure = note_failure
+        self._note_ending = note_ending
         self._cf = cf
         self._meter = meter
         self._now_ns = now_ns
@@ -90,9 +95,13 @@ class FunctionStage:
             is_slow = error.status == TOO_SLOW
             self._meter.ended(FunctionOutcome.TOO_SLOW if is_slow else FunctionOutcome.UNAVAILABLE)
             failure = error_pages.function_unavailable(error.status, error.reason, retry_after_s=error.retry_after_s)
+            if self._watched_until_ms(request.bundle):  # else a visitor who asks again and again would fill the log
+                self._note_ending(request, Ending(error.reason, error.status, NOT_RUN))
         except FunctionLost as lost:
             self._meter.ended(lost.outcome)
             failure = lost.page()
+            if (ending := lost.ending) is not None:
+                self._note_ending(request, ending)
         if request.method in ("GET", "HEAD") and self._opens_to_assets(request.bundle):
             return from_assets()
         return failure
@@ -100,7 +109,7 @@ class FunctionStage:
     def _failed(self, request: FunctionRequest, failed: "Failed") -> Response:
         self._meter.ended(FunctionOutcome.FAILED if failed.text is None else FunctionOutcome.UNSTARTED)
         if failed.text is not None:
-            self._note_failure(request, failed.text)
+            self._note_ending(request, Ending(failed.text))
         return error_pages.function_failed()
 
     async def _try(self, request: FunctionRequest, turn: "Turn", *, is_last: bool) -> "int | Failed | None":
@@ -144,6 +153,15 @@ class FunctionLost(Exception):
         if not self._has_ended:
             return FunctionOutcome.FAILED
         return FunctionOutcome.TOO_SLOW if self._was_to_blame else FunctionOutcome.LOST
+
+    @property
+    def ending(self) -> Ending | None:
+        """None where the process lives on: then it tells of it itself."""
+        if not self._has_ended:
+            return None
+        if self._was_to_blame:
+            return Ending("it took all the time or memory that there was, and was ended", TOO_SLOW, TOOK_ALL)
+        return Ending("its process ended while the request was under way", LOST, NOT_RUN)
 
     def page(self) -> Response:
         if not self._has_ended:

@@ -113,7 +113,7 @@ def logs(
 def show_event(event: dict[str, Any]) -> None:
     """Its request in a line, then each thing that it said."""
     request = (event.get("event") or {}).get("request") or {}
-    status = ((event.get("event") or {}).get("response") or {}).get("status", "")
+    status = ((event.get("event") or {}).get("response") or {}).get("status", "-")
     at = datetime.fromtimestamp((event.get("eventTimestamp") or 0) / 1000, UTC).isoformat(timespec="milliseconds")
     show_said(f"{at} {request.get('method', '')} {request.get('url', '')} {status} {event.get('outcome', '')}")
     for line in event.get("logs") or []:

@@ -144,6 +144,11 @@ def test_hardening_74_a_function_that_takes_everything_harms_its_own_site_only(
         resting = functions.get(fault)
         assert (resting.status, int(resting.field("retry-after") or 0) > 0) == (503, True)
         until_well(functions, fault)
+    said = functions.server.cli("functions", "logs", fault, "--json").stdout
+    events = [orjson.loads(line) for line in said.splitlines()]
+    told = next(each for each in events if each["event"]["request"]["url"].endswith(f"/{fault}"))
+    assert told["event"]["response"]["status"] == answer.status
+    assert told["exceptions"][0]["message"]
 
 
 def test_hardening_74_a_loop_after_the_answer_ends_with_its_process(functions: FunctionServer) -> None:
