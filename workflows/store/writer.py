@@ -1,4 +1,4 @@
-"""The one thread that writes: it commits together whatever was asked for while it committed before (group commit).
+"""The one writer, with a thread that commits together what was asked for while it committed before (group commit).
 
     event loop:  submit(command) ... submit(command)      futures, resolved after the sync
     thread:      BEGIN IMMEDIATE; lease held?; every command; COMMIT (fsync); deliver all at once
