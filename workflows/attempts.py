@@ -98,7 +98,7 @@ async def _begin(lifetime: "Lifetime", step: StepRecord) -> None:
     else:
         crashed = journal.CRASHED if step.state is StepState.RUNNING else None
         command = journal.begin_attempt(lifetime.instance, step, crashed)
-    commit = lifetime.submit(command, synced=is_new and step.has_rollback)
+    commit = lifetime.submit(command, synced=is_new and step.has_rollback, brief=True)
     try:
         began = await commit
     except asyncio.CancelledError as cancelled:  # the commit itself was not: it is done by now

@@ -255,9 +255,11 @@ class Lifetime:
 
     # ---- committing
 
-    def submit(self, command: Callable[[Transaction], Result], *, synced: bool = True) -> Commit[Result]:
+    def submit(
+        self, command: Callable[[Transaction], Result], *, synced: bool = True, brief: bool = False
+    ) -> Commit[Result]:
         self.check_open()
-        return self._services.writer.submit(command, leased=True, synced=synced)
+        return self._services.writer.submit(command, leased=True, synced=synced, brief=brief)
 
     async def commit(self, command: Callable[[Transaction], Result], *, synced: bool = True) -> Result:
         """Raises LifetimeEnded if it ended meanwhile."""

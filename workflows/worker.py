@@ -194,8 +194,7 @@ class Worker:
             return None
         worker_id = self.writer.worker_id
         assert worker_id is not None
-        room = limits.running_per_worker - len(self.lifetimes)
-        wanted = {id_: definition.workflow.max_running for id_, definition in self.workflows.items()}
+        room, wanted = self._room, self._wanted
 
         def command(transaction: Transaction) -> Tended:
             self._membership.tend(transaction, beats=beats, dead=dead)
@@ -242,15 +241,30 @@ class Worker:
                 log.info("workflow.renewed name=%s", name)
                 self._spawn(self.take_up(name))
 
+    @property
+    def _room(self) -> int:
+        return self.services.limits.running_per_worker - len(self.lifetimes)
+
+    @property
+    def _wanted(self) -> dict[str, int | None]:
+        return {id_: definition.workflow.max_running for id_, definition in self.workflows.items()}
+
     def _peek(self, now: int) -> bool:
-        """Whether there is work, by reading alone: an idle worker writes nothing. Notes when the next is due."""
+        """Whether there is work, by reading alone: an idle worker writes nothing, nor does one with a backlog that it
+        can't claim from. Notes when the next is due."""
         try:
             is_ready, is_commanded, next_wake_ms = self._reader.execute(
-                "SELECT EXISTS(SELECT 1 FROM instances INDEXED BY instances_ready WHERE status=0),"
+                "SELECT EXISTS(SELECT 1 FROM instances INDEXED BY instances_ready WHERE status=0"
+                " AND workflow_id IN (SELECT value FROM json_each(?))),"
                 " EXISTS(SELECT 1 FROM instances WHERE lease_owner=? AND pending_cmd IS NOT NULL),"
                 " (SELECT min(wake_at) FROM instances WHERE status=7)",
-                (self.writer.worker_id,),
+                (orjson.dumps(list(self.workflows)).decode(), self.writer.worker_id),
             ).fetchone()
+            if is_ready and self._is_crowded:  # that some wait is known; is there room for one by now?
+                limits = self.services.limits
+                is_ready = leases.choose(
+                    self._reader.execute, self._wanted, count_max=min(1, self._room), max_running=limits.max_running
+                )
         except sqlite3.Error as problem:
             refused = store_error(self.writer.path, problem)
             if refused.code == DAMAGED:

@@ -253,6 +253,24 @@ async def test_an_instance_whose_class_is_not_loaded_stays_queued(tmp_path: Path
         assert status_of(engine, workflow) == "queued"
 
 
+@pytest.mark.parametrize("is_loaded", [False, True])
+async def test_a_worker_writes_nothing_for_a_backlog_that_it_can_not_claim_from(
+    tmp_path: Path, *, is_loaded: bool
+) -> None:
+    workflow, path = flow(sleeps, max_running=0), tmp_path / "workflows.db"
+    async with open_test_engine([workflow], path):
+        pass
+    async with open_test_engine([workflow] if is_loaded else [], path) as engine:
+        await engine.create("flow", id="one")
+        await engine.settle()
+        before = engine.writer.commits_count
+        for _ in range(10):
+            engine.worker.ring()
+            await engine.settle()
+        assert engine.writer.commits_count == before
+        assert status_of(engine, workflow) == "queued"
+
+
 @pytest.mark.parametrize("limits", [Limits(creations_per_s=3), Limits(queued_max=3)])
 async def test_creating_too_many_is_refused_until_there_is_room(open_engine_here: OpenEngine, limits: Limits) -> None:
     workflow = flow(sleeps, max_running=0 if limits.creations_per_s is None else None)

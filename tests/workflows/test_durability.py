@@ -4,8 +4,11 @@ A copy of the store's files as they are right after a sync is what a power cut j
 least; a copy made within a callback is what a kill there leaves.
 """
 
+import asyncio
+import contextlib
 import shutil
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,7 +19,7 @@ from workflows import Workflow, WorkflowEvent
 from workflows.store.checkpoints import restart_log
 from workflows.store.connection import open_connection
 from workflows.store.transaction import Transaction
-from workflows.store.writer import Writer
+from workflows.store.writer import BRIEF_MAX, Writer
 from workflows.testing import TestEngine, open_test_engine
 
 STEPS = 20
@@ -76,6 +79,39 @@ async def test_a_commit_is_synced_as_long_as_one_of_its_commands_asks_for_it(tmp
     together = [writer.submit(setting, synced=synced) for synced in (False, True, False)]
     assert [await one for one in together] == [full] * 3
     assert await writer.submit(setting, synced=False) == normal
+    await writer.close()
+
+
+async def test_what_is_brief_is_committed_on_the_loop_unless_it_would_have_to_wait(tmp_path: Path) -> None:
+    writer = Writer(tmp_path / "workflows.db", lambda: 0)
+    threads: list[int] = []
+
+    def row(transaction: Transaction) -> int:
+        transaction.execute("UPDATE counters SET log_id=log_id+1")
+        threads.append(threading.get_ident())
+        return len(threads)
+
+    def place(count: int) -> set[bool]:
+        """Whether the last `count` were done on the loop."""
+        return {thread == threading.get_ident() for thread in threads[-count:]}
+
+    assert await writer.submit(row, synced=False, brief=True) == 1
+    assert place(1) == {True}
+    await writer.submit(row, brief=True)  # to be synced
+    await writer.submit(row, synced=False)  # not brief
+    assert place(2) == {False}
+    await asyncio.gather(*(writer.submit(row, synced=False, brief=True) for _ in range(BRIEF_MAX + 1)))
+    assert place(BRIEF_MAX + 1) == {False}
+    with contextlib.closing(sqlite3.connect(writer.path, isolation_level=None)) as other:
+        assert other.execute("SELECT log_id FROM counters").fetchone() == (len(threads),)
+        other.execute("BEGIN IMMEDIATE")
+        waits = writer.submit(row, synced=False, brief=True)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert not waits.done()
+        other.execute("ROLLBACK")
+        await waits
+    assert place(1) == {False}
     await writer.close()
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from workflows.store.connection import BUSY_TIMEOUT_MS, open_connection
+from workflows.store.connection import open_connection, set_busy_timeout
 
 EVERY_S: Final = 1.0
 LEFT_PAGES_MAX: Final = 2_000  # 8 MiB, some ms: more than is committed beside a checkpoint, so a reader holds it up
@@ -58,11 +58,12 @@ class Checkpointer:
 
 
 def restart_log(connection: sqlite3.Connection) -> None:
-    """Moves what is left, so that the next commit, by whomever, begins the log from its start. Outside transactions."""
+    """Moves what is left, so that the next commit, by whomever, begins the log from its start. Outside transactions,
+    on a connection that else waits for nobody."""
     try:
-        connection.execute(f"PRAGMA busy_timeout = {GIVES_UP_MS}")
+        set_busy_timeout(connection, GIVES_UP_MS)
         connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
     except sqlite3.Error:
         return  # as above
     finally:
-        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        set_busy_timeout(connection, 0)

@@ -36,7 +36,7 @@ def open_connection(path: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> sq
             path, isolation_level=None, check_same_thread=False, cached_statements=STATEMENTS_CACHED
         )
         try:
-            connection.execute(f"PRAGMA busy_timeout = {busy_timeout_ms}")
+            set_busy_timeout(connection, busy_timeout_ms)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute(FULL)
             connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
@@ -55,9 +55,14 @@ def open_reader(path: Path) -> sqlite3.Connection:
         connection = sqlite3.connect(
             path, isolation_level=None, check_same_thread=False, cached_statements=STATEMENTS_CACHED
         )
-        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        set_busy_timeout(connection, BUSY_TIMEOUT_MS)
         connection.execute("PRAGMA query_only = ON")
         return connection
+
+
+def set_busy_timeout(connection: sqlite3.Connection, ms: int) -> None:
+    """How long a statement waits for another connection's lock. Takes effect at once."""
+    connection.execute(f"PRAGMA busy_timeout = {ms}")
 
 
 @contextmanager

@@ -7,7 +7,8 @@ can commit nothing, and registers anew under another id. `epoch` counts an insta
 """
 
 import heapq
-from collections.abc import Collection, Mapping, Sequence
+import sqlite3
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -128,11 +129,23 @@ def claim(
     max_running: int,
 ) -> list[Claimed]:
     """Up to `count_max` ready instances of `workflows` (id -> its own limit of running ones), woken ones first."""
+    chosen = choose(transaction.execute, workflows, count_max=count_max, max_running=max_running)
+    return [_claim_one(transaction, worker_id, seq) for seq in chosen]
+
+
+def choose(
+    execute: Callable[..., sqlite3.Cursor],
+    workflows: Mapping[str, int | None],
+    *,
+    count_max: int,
+    max_running: int,
+) -> list[int]:
+    """Which ones `claim` would claim, by reading alone."""
     running: dict[str, int] = dict(
-        transaction.all(
+        execute(
             "SELECT workflow_id, count(*) FROM instances INDEXED BY instances_running WHERE status IN (1, 6)"
             " GROUP BY workflow_id"
-        )
+        ).fetchall()
     )
     free = min(count_max, max_running - sum(running.values()))
     if free <= 0:
@@ -142,14 +155,13 @@ def claim(
         own_free = free if own_max is None else min(free, own_max - running.get(workflow_id, 0))
         if own_free > 0:
             queues.append(
-                transaction.all(
+                execute(
                     "SELECT -woken, -priority, seq FROM instances WHERE workflow_id=? AND status=0"
                     " ORDER BY woken DESC, priority DESC, seq LIMIT ?",
                     (workflow_id, own_free),
-                )
+                ).fetchall()
             )
-    chosen = [row[2] for row, _ in zip(heapq.merge(*queues), range(free), strict=False)]
-    return [_claim_one(transaction, worker_id, seq) for seq in chosen]
+    return [row[2] for row, _ in zip(heapq.merge(*queues), range(free), strict=False)]
 
 
 def _claim_one(transaction: Transaction, worker_id: str, seq: int) -> Claimed:

@@ -117,7 +117,7 @@ async def test_a_store_that_stays_locked_is_told_of_and_when_to_come_again(tmp_p
     opened = WorkflowsApi(Desk(tmp_path / "workflows.db"))
     async with mounted(opened) as api:
         await api.call("PUT", "/w", {"script_name": "s", "class_name": "C"})
-        (await opened.desk.client()).writer._connection.execute("PRAGMA busy_timeout = 20")  # instead of 5 s
+        (await opened.desk.client()).writer.busy_timeout_ms = 20  # instead of 5 s
         other = sqlite3.connect(tmp_path / "workflows.db", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         refused = await api.call("POST", "/w/instances", {})
