@@ -5,8 +5,8 @@
 There is one main process for all bundles. It is replaced when it ends by itself, when nothing comes out of it while it
 burns processor time (heartbeat.py), and when it grows: past the soft bound a new one takes over and the old one is
 drained, past the hard one it is killed. A stalled process is set aside before it counts as hung: what may be asked
-again is asked of the next one at once. Bundles that were under way in a process that we lost by their doing are put on
-probation (probation.py): they run in cells, processes for one bundle each, or rest.
+again is asked of the next one at once. Bundles that were under way in a process that we lost by their doing (blame.py)
+are put on probation (probation.py): they run in cells, processes for one bundle each, or rest.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
+from functions.blame import RECENT_S, Blame
 from functions.cells import Cells
 from functions.errors import FunctionUnavailable, WorkerdUnusable
 from functions.heartbeat import HANG_S_MAX, Heartbeat, Pulse, Signs
@@ -29,8 +30,6 @@ WATCH_EVERY_S: Final = 0.1
 WATCH_IDLE_EVERY: Final = 10
 """A process that was asked for nothing lately is looked at each so many times."""
 SENT_SLACK_S: Final = 0.1
-RECENT_S: Final = 10.0
-AT_LARGE_S: Final = 60.0
 RESTART_S: Final = 0.05
 RESTART_S_MAX: Final = 5.0
 DRAIN_S: Final = 30.0
@@ -99,14 +98,13 @@ class Supervisor:
         self._failure = ""
         self._processes: set[WorkerdProcess] = set()
         self._hearts: dict[WorkerdProcess, Heart] = {}
-        self._culprits: dict[WorkerdProcess, list[str]] = {}
         self._watch: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._number = 0
-        self._lost_at_s = -AT_LARGE_S
         self._is_closed = False
         self.probation = Probation()
         self._cells = Cells(self._start, self.probation, now_s)
+        self._blame = Blame(self._cells, self.probation, now_s)
         self.in_flight: dict[str, int] = {}
 
     @property
@@ -152,7 +150,7 @@ class Supervisor:
 
     def was_to_blame(self, process: WorkerdProcess, bundle: str) -> bool:
         """Whether this bundle is among those for which a lost process is held against somebody."""
-        return bundle in self._culprits.get(process, ())
+        return self._blame.includes(process, bundle)
 
     # -- which process ---------------------------------------------------------------------------------------------
 
@@ -246,8 +244,8 @@ class Supervisor:
         """The others needn't wait until it is known whether what it computes comes to an end. A bundle that was under
         way in it goes on in a cell; what can't be asked again stays."""
         self._meter.happened("stalled")
-        self._hold_against(process, heart.beat.sent_s + SENT_SLACK_S, may_be_certain=False)
-        self._tell("workerd.stalled", {"pid": process.pid, "suspects": self._culprits[process]})
+        suspects = self._blame.hold(process, sent_before_s=heart.beat.sent_s + SENT_SLACK_S, may_be_certain=False)
+        self._tell("workerd.stalled", {"pid": process.pid, "suspects": suspects})
         self._start_next_main()
         process.set_aside()
         self._in_background(self._retire(process, heart.answer))
@@ -261,30 +259,9 @@ class Supervisor:
     def _end(self, process: WorkerdProcess, why: str, *, sent_before_s: float = float("inf"), **fields: object) -> None:
         """Kills a process for what a bundle did in it."""
         self._meter.happened(why)
-        self._hold_against(process, sent_before_s)
-        self._tell(f"workerd.{why}", {"pid": process.pid, "suspects": self._culprits[process], **fields})
+        suspects = self._blame.hold(process, sent_before_s=sent_before_s)
+        self._tell(f"workerd.{why}", {"pid": process.pid, "suspects": suspects, **fields})
         process.kill()
-
-    def _hold_against(
-        self, process: WorkerdProcess, sent_before_s: float = float("inf"), *, may_be_certain: bool = True
-    ) -> None:
-        now_s = self._now_s()
-        alone = self._cells.bundle_in(process)
-        if alone is not None:
-            suspects, is_certain = {alone}, True
-        elif process.is_set_aside:
-            # Those that could leave it show in their cells what they do; left are those that couldn't.
-            suspects = set(process.bundles_under_way(sent_before_s=sent_before_s))
-            is_certain = len(suspects) == 1
-        else:
-            recent = {each for each, sent_s in process.last_sent_s.items() if sent_s > now_s - RECENT_S}
-            suspects = set(process.bundles_under_way(sent_before_s=sent_before_s)) or recent
-            is_certain = len(suspects | recent) == 1
-            if now_s - self._lost_at_s < AT_LARGE_S:
-                suspects |= recent  # those of the last time weren't it: perhaps what loops has answered already
-            self._lost_at_s = now_s
-        self._culprits[process] = sorted(suspects)
-        self.probation.note_loss(suspects, now_s, is_certain=is_certain and may_be_certain)
 
     def _replace_main(self, resident_bytes: int) -> None:
         """This one goes when its last request has."""
@@ -312,14 +289,14 @@ class Supervisor:
         heart = self._hearts.pop(process, None)
         if heart is not None:
             heart.answer.cancel()
-        if process not in self._culprits and not process.is_draining and process.exit_signal not in OURS_ALONE:
-            self._hold_against(process)
+        if not self._blame.is_held(process) and not process.is_draining and process.exit_signal not in OURS_ALONE:
+            self._blame.hold(process)
         self._cells.forget(process)
         was_main = process is self._main
         if not self._is_closed and not process.is_draining:
             self._meter.happened("ended")
             self._tell("workerd.ended", {"pid": process.pid, "signal": process.exit_signal})
-        asyncio.get_running_loop().call_later(HANG_S_MAX, self._culprits.pop, process, None)
+        asyncio.get_running_loop().call_later(HANG_S_MAX, self._blame.forget, process)
         if was_main and not self._is_closed:
             self._start_next_main()
 

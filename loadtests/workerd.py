@@ -1,4 +1,4 @@
-"""workerd for the load tests: where it is, a plain one that serves a worker, and one connection that asks in turn."""
+"""workerd for the load tests: where it is, those of a server, a plain one, and one connection that asks in turn."""
 
 import os
 import platform
@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
+
+from loadtests.server import Server
 
 REPOSITORY: Final = Path(__file__).parent.parent
 ARCHITECTURES: Final = {"x86_64": "64", "aarch64": "arm64"}
@@ -36,6 +38,14 @@ def find_workerd() -> Path:
     if not program.is_file():
         raise SystemExit(f"no workerd at {program}: run .ci/install-real-parts, or set ONEHOP_WORKERD")
     return program
+
+
+def workerd_pids(server: Server) -> list[int]:
+    """The edge workers' children."""
+    found = []
+    for worker in server.workers_pids():
+        found += [int(pid) for pid in Path(f"/proc/{worker}/task/{worker}/children").read_text().split()]
+    return found
 
 
 @contextmanager

@@ -46,6 +46,14 @@ export default {
           kept.push(new Uint8Array(1 << 24).fill(1));
           await scheduler.wait(1);
         }
+      case "/gigabyte":
+        kept.push(new Uint8Array(2 ** 30).fill(1));
+        return new Response(`${kept[0].length}`);
+      case "/recursion": {
+        kept.push(0);
+        const assets = await (await env.ASSETS.fetch(request)).text();
+        return new Response(`${kept.length} ${assets}`);
+      }
       case "/endless":
         return new Response(new ReadableStream({ pull: (controller) => controller.enqueue(new Uint8Array(65536)) }));
       case "/half":
@@ -149,6 +157,22 @@ def test_hardening_74_a_function_that_takes_everything_harms_its_own_site_only(
     told = next(each for each in events if each["event"]["request"]["url"].endswith(f"/{fault}"))
     assert told["event"]["response"]["status"] == answer.status
     assert told["exceptions"][0]["message"]
+
+
+def test_hardening_74_a_gigabyte_at_once_is_given_back(functions: FunctionServer) -> None:
+    functions.deploy("gigabyte", BAD)
+    with others_are_answered(functions):
+        assert functions.get("gigabyte", "/gigabyte").status in (200, 500, 502, 503)
+        deadline_s = time.monotonic() + PATIENCE_S
+        while any(resident_bytes(pid) > 768 * 2**20 for pid in functions.workerd_pids()):
+            assert time.monotonic() < deadline_s, "the process that grew was not replaced"
+        until_well(functions, "gigabyte")
+
+
+def test_a_function_that_asks_its_assets_for_its_own_path_is_not_asked_again(functions: FunctionServer) -> None:
+    functions.deploy("recursion", BAD, files={"recursion.html": "an asset"})
+    for count in (1, 2):
+        assert functions.get("recursion", "/recursion").body == b"%d an asset" % count
 
 
 def test_hardening_74_a_loop_after_the_answer_ends_with_its_process(functions: FunctionServer) -> None:
@@ -305,6 +329,13 @@ def test_a_site_that_fails_open_shows_its_assets_where_its_function_cant_run(fun
     assert functions.get("open", "/heap").status in (200, 404)
     resting = functions.get("open")
     assert (resting.status, resting.body) == (200, b"<h1>open</h1>")
+
+
+def resident_bytes(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError):
+        return 0
 
 
 def open_connection(functions: FunctionServer) -> socket.socket:
