@@ -23,6 +23,8 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "idle_s": (0.1, 3600),
     "window_s": (0.1, 3600),
     "window_bytes_min": (1, 1 * MIB),
+    "linger_s": (0.1, 3600),
+    "linger_bytes_max": (0, 1024 * MIB),
 }
 """Those that can be set, and how far."""
 NUMBER: Final = re.compile(r"[0-9]{1,10}(?:\.[0-9]{1,3})?", re.ASCII)
@@ -37,6 +39,8 @@ def parse_limits(value: object) -> Limits:
     for name, number in pairs:
         if name not in RANGES:
             raise ValueError(f"NAME=NUMBER with commas between, of {', '.join(RANGES)}; there's no {name!r}")
+        if name in limits:
+            raise ValueError(f"NAME=NUMBER with each name once; {name} comes twice")
         low, high = RANGES[name]
         is_whole = not name.endswith("_s")
         text = str(number).strip()

@@ -84,7 +84,7 @@ class Exchange:
         self._body: list[bytes] = []
         self.buffered_bytes = 0
         self._body_is_complete = head.content_length == 0
-        self._body_was_delivered = False
+        self.body_was_delivered = False
         self._awaits_continue = head.expects_continue
         self.is_awaiting_body = False
 
@@ -149,7 +149,7 @@ class Exchange:
 
     async def receive(self) -> Message:
         while self._is_connected and not self.is_answered:
-            if self._body or (self._body_is_complete and not self._body_was_delivered):
+            if self._body or (self._body_is_complete and not self.body_was_delivered):
                 return self._take_body()
             if not self._body_is_complete:
                 self._ask_for_body()
@@ -182,7 +182,7 @@ class Exchange:
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._body, self.buffered_bytes = [], 0
         self.is_awaiting_body = False
-        self._body_was_delivered = self._body_is_complete
+        self.body_was_delivered = self._body_is_complete
         return {"type": "http.request", "body": body, "more_body": not self._body_is_complete}
 
     def _ask_for_body(self) -> None:
@@ -223,7 +223,7 @@ class Exchange:
         self._start = message
         self._answer = render_upgrade_head([*self._connection.default_headers, *message["headers"]])
         self._connection.write(self._answer.data)
-        self._body_is_complete = self._body_was_delivered = False
+        self._body_is_complete = self.body_was_delivered = False
         self.feed(self._connection.begin_tunnel(), is_last=False)
 
     def _begin_answer(self, body: bytes | memoryview, *, is_last: bool) -> AnswerHead:

@@ -1,8 +1,11 @@
 """A connection's way out: bytes in order, long bodies from their files, how much is unsent, and its abrupt end."""
 
 import asyncio
+import fcntl
 import socket
 import struct
+import sys
+import termios
 from collections.abc import Callable
 from typing import Final
 
@@ -10,6 +13,7 @@ from asset_server.mapped_file import file_of
 from router.file_sending import FileSender
 
 RESET_AT_CLOSE: Final = struct.pack("ii", 1, 0)  # socket(7), struct linger: on, for no time
+INT_BYTES: Final = struct.calcsize("i")
 
 
 class Outgoing:
@@ -46,6 +50,20 @@ class Outgoing:
     def taken_bytes(self) -> int:
         """What the kernel took of all that was written; ready answers aren't counted, so that only its growth tells."""
         return self._written_bytes - self.unsent_bytes
+
+    @property
+    def held_bytes(self) -> int:
+        """Unsent, or sent and not yet with the client's machine."""
+        connection = self._transport.get_extra_info("socket")
+        if connection is None or self._transport.is_closing():
+            return self.unsent_bytes
+        told = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(INT_BYTES))  # tcp(7): SIOCOUTQ, the same
+        return self.unsent_bytes + int.from_bytes(told, sys.byteorder)
+
+    @property
+    def delivered_bytes(self) -> int:
+        """As `taken_bytes`, of what has arrived."""
+        return self._written_bytes - self.held_bytes
 
     def write(self, data: bytes | memoryview) -> None:
         self._written_bytes += len(data)

@@ -29,6 +29,7 @@ class Patience:
         self._deadline.set(self._limits.head_s)
 
     def with_lingering(self) -> None:
+        self.in_window = False
         self._deadline.set(self._limits.linger_s)
 
     def with_window(self, taken_bytes: int) -> None:

@@ -24,6 +24,7 @@ from router.http1.head import RequestHead
 from router.http1.limits import HttpLimits
 from router.http1.refusal import Refused, bad_request, render_refusal
 from router.http1.request_reader import RequestReader
+from router.lingering import Lingering
 from router.metrics.catalogue import Ending
 from router.metrics.meter import ListenerMeter
 from router.outgoing import Outgoing
@@ -75,6 +76,7 @@ class StrictProtocol(asyncio.Protocol):
         # The connection
         self._transport: asyncio.Transport
         self._out: Outgoing
+        self._lingering: Lingering
         self._client: tuple[str, int] | None = None
         self._scheme = "http"
         self._phase = Phase.IDLE
@@ -87,7 +89,6 @@ class StrictProtocol(asyncio.Protocol):
         # Flow
         self._is_read_paused = False
         self.is_write_paused = False
-        self._lingered_bytes = 0
 
         # The request
         self._exchange: Exchange | None = None
@@ -103,6 +104,7 @@ class StrictProtocol(asyncio.Protocol):
         is_plain = transport.get_extra_info("sslcontext") is None
         self._scheme = "http" if is_plain else "https"
         self._out = Outgoing(transport, self._loop, is_plain=is_plain, resumed=self.resume_writing)
+        self._lingering = Lingering(self._out, self._patience, self._limits)
         self._meter.opened()
         self._server_state.connections.add(self)  # type: ignore[arg-type]  # the union lists uvicorn's own classes
         self._begin_idling()
@@ -115,7 +117,9 @@ class StrictProtocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._patience.received_bytes += len(data)
         if self._phase is Phase.LINGERING or self._phase is Phase.CLOSING:
-            self._discard(len(data))
+            if not self._lingering.discard(len(data)):
+                self._meter.ended(Ending.LINGERED)
+                self.abort()
             return
         if self._phase is Phase.TUNNEL:
             assert self._exchange is not None
@@ -131,6 +135,8 @@ class StrictProtocol(asyncio.Protocol):
         self._out.hand_over()
         if self._phase is Phase.HEAD or (self._phase is Phase.MESSAGE and not self._reader.body_is_complete):
             self._refuse(bad_request("the connection ended within a request"))
+        elif self._phase is Phase.LINGERING:
+            self._close()
         return self._phase in (Phase.MESSAGE, Phase.CLOSING)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -157,8 +163,8 @@ class StrictProtocol(asyncio.Protocol):
         self.is_write_paused = False
         if self._phase is Phase.IDLE:
             self._begin_idling()
-        elif self._phase is Phase.CLOSING:
-            self._loop.call_soon(self._transport.close)  # not within the transport's own call
+        elif self._phase is Phase.LINGERING:
+            self._loop.call_soon(self._linger)  # not within the transport's own call
         self._out.wake()
 
     # What uvicorn's server calls
@@ -200,10 +206,10 @@ class StrictProtocol(asyncio.Protocol):
 
     def may_keep_alive(self) -> bool:
         assert self._exchange is not None
-        left = self._reader.body_bytes_left
-        if left == 0:
+        if self._exchange.body_was_delivered:
             return True
-        if left is None or left > self._limits.drained_bytes_max:
+        length = self._exchange.head.content_length  # and not what has arrived of it, which is chance
+        if length is None or length > self._limits.drained_bytes_max:
             self._meter.ended(Ending.UNREAD_BODY)
             return False
         return not self._exchange.awaits_continue
@@ -212,18 +218,13 @@ class StrictProtocol(asyncio.Protocol):
         self._server_state.total_requests += 1
         if self._log is not None and self._exchange is not None:
             self._log.note_exchange(self._client, self._exchange)
-        if self._phase is Phase.TUNNEL:
-            self._close()
-            return
-        if self._phase is not Phase.MESSAGE:
-            return
-        if not keep_alive:
+        if self._phase is Phase.TUNNEL or (self._phase is Phase.MESSAGE and not keep_alive):
             self._end()
-            return
-        self._resume_reading()
-        if not self._reader.body_is_complete:
-            self._begin_window()
-        self._advance()
+        elif self._phase is Phase.MESSAGE:
+            self._resume_reading()
+            if not self._reader.body_is_complete:
+                self._begin_window()
+            self._advance()
 
     def failed(self) -> None:
         self._meter.failed()
@@ -301,10 +302,10 @@ class StrictProtocol(asyncio.Protocol):
             self._transport.pause_reading()
 
     def _settle_between_requests(self) -> None:
-        if not self._reader.in_head:
-            if self._client_has_ended or self._is_draining:
-                self._close()
-                return
+        is_in_head = self._reader.in_head
+        if not is_in_head and (self._client_has_ended or self._is_draining):
+            self._end()
+        elif not is_in_head:
             self._phase = Phase.IDLE
             self._begin_idling()
         elif self._client_has_ended:
@@ -331,9 +332,9 @@ class StrictProtocol(asyncio.Protocol):
             if exchange is not None:
                 exchange.disconnect()
             self.write(render_refusal(refused, self.default_headers, with_body=not is_head))
-            self._linger()
+            self._end()
         elif exchange.is_answered:
-            self._linger()
+            self._end()
         else:
             # Half an answer is out. Its request was never whole, so tearing it off is honest, and the only bound.
             exchange.disconnect()
@@ -341,37 +342,24 @@ class StrictProtocol(asyncio.Protocol):
 
     def _end(self) -> None:
         """After the last answer."""
-        if self._client_has_ended or (self._reader.body_is_complete and not self._reader.buffered_bytes):
+        if self._client_has_ended or self._transport.is_closing():
             self._close()
-        else:
-            self._linger()
+            return
+        self._phase = Phase.LINGERING
+        self._resume_reading()
+        self._linger()
+
+    def _linger(self) -> None:
+        if self._phase is Phase.LINGERING and not self._transport.is_closing():
+            self._lingering.begin()
 
     def _close(self) -> None:
         self._phase = Phase.CLOSING
-        if self._out.file_bytes_left:
-            self._begin_window()  # once it is out, resume_writing closes
-            return
         self._transport.close()
         if self._transport.get_write_buffer_size():
             self._begin_window()
         else:
             self._patience.endless()
-
-    def _linger(self) -> None:
-        """Closes our side and discards the client's: a close with bytes unread would be a reset, and a reset takes
-        from the client the answer that it hasn't read yet (RFC 9112 9.6)."""
-        if self._client_has_ended or self._transport.is_closing():
-            self._close()
-            return
-        self._phase = Phase.LINGERING
-        self._out.write_eof()
-        self._resume_reading()
-        self._patience.with_lingering()
-
-    def _discard(self, bytes_count: int) -> None:
-        self._lingered_bytes += bytes_count
-        if self._lingered_bytes > self._limits.linger_bytes_max:
-            self.abort()
 
     # Deadlines
 
@@ -389,6 +377,8 @@ class StrictProtocol(asyncio.Protocol):
             self._refuse(Refused(HTTPStatus.REQUEST_TIMEOUT, "the request's head took too long"))
         elif self._phase is Phase.IDLE and not self._patience.in_window:
             self._look_at_idling()
+        elif self._phase is Phase.LINGERING:
+            self._look_at_lingering()
         elif self._out.unsent_bytes:
             if self._patience.has_taken(self._out.taken_bytes):
                 self._begin_window()
@@ -411,6 +401,15 @@ class StrictProtocol(asyncio.Protocol):
             self._begin_window()
         else:
             self._meter.ended(Ending.IDLE)
+            self._end() if self._out.held_bytes else self._close()
+
+    def _look_at_lingering(self) -> None:
+        is_held = self._out.held_bytes > 0
+        if is_held and not self._lingering.goes_on():
+            self._meter.stalled()
+            self.abort()
+        elif not is_held:
+            self._meter.ended(Ending.LINGERED)
             self._close()
 
     def _look_at_body(self) -> None:

@@ -29,7 +29,8 @@ class HttpLimits:
     buffered_bytes_max: int = 64 * KIB
     """Of a request's body, or of pipelined requests, before the socket isn't read any more."""
     drained_bytes_max: int = 256 * KIB
-    """Of a body that the application left unread, to save the connection; with more to come it is closed."""
+    """Of a body that the application left unread, to save the connection; with a longer one, or one whose length isn't
+    said, it is closed."""
 
     head_s: float = 10.0
     """From a head's first byte to its last; what trickles in between buys no time."""
@@ -40,5 +41,6 @@ class HttpLimits:
     """How long a connection that was idle when its worker was told to end may still ask: its request may be on its
     way."""
     linger_s: float = 5.0
-    """How long a refused client may go on sending, so that it gets to read why."""
+    """How long a client may keep its way open after the last answer, so that it gets to read that; longer while it
+    still takes some."""
     linger_bytes_max: int = 128 * MIB

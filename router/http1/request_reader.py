@@ -45,11 +45,6 @@ class RequestReader:
         return self._body_bytes_left == 0 and self._chunked is None
 
     @property
-    def body_bytes_left(self) -> int | None:
-        """How much of the body's content wasn't taken yet; None when only its end will tell."""
-        return None if self._chunked is not None else self._body_bytes_left
-
-    @property
     def method(self) -> bytes | None:
         """Of the request whose head is being read, as soon as it is known."""
         return self._line.method if self._line is not None else None

@@ -51,6 +51,7 @@ class Ending(StrEnum):
     IDLE = "idle"
     REQUESTS = "requests"
     UNREAD_BODY = "unread body"
+    LINGERED = "lingered"
 
 
 class FunctionOutcome(StrEnum):

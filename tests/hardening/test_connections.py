@@ -34,8 +34,9 @@ def test_18_a_body_is_never_taken_for_the_next_request(listener: Listener, metho
         listener.echo.seen.clear()
         request = f"{method} {path} HTTP/1.1\r\nHost: a.example\r\n".encode() + framed
         answers = split_answers(listener.exchange(request + LAST), heads=(0,) if method == "HEAD" else ())
-        assert [answer.status for answer in answers] == [200, 200]
-        assert listener.echo.targets == [path, "/last"]
+        is_last = path == "/unread" and b"chunked" in framed
+        assert [answer.status for answer in answers] == ([200] if is_last else [200, 200])
+        assert listener.echo.targets == ([path] if is_last else [path, "/last"])
 
 
 def test_18_an_answer_before_the_body_arrived_keeps_the_connection_in_step(listener: Listener) -> None:
@@ -45,6 +46,15 @@ def test_18_an_answer_before_the_body_arrived_keeps_the_connection_in_step(liste
         client.send(get("/smuggled")[:40] + LAST)
         assert client.read_answer().told()["target"] == "/last"
     assert listener.echo.targets == ["/unread", "/last"]
+
+
+@pytest.mark.parametrize("body", [b"", b"0\r\n\r\n"])
+def test_18_whether_a_connection_goes_on_after_an_unread_chunked_body_does_not_hang_on_its_arrival(
+    listener: Listener, body: bytes
+) -> None:
+    with listener.connect() as client:
+        client.send(post("/unread", "Transfer-Encoding: chunked", body=body))
+        assert client.read_answer().headers["connection"] == "close"
 
 
 @pytest.mark.parametrize("framing", ["Content-Length: 1000000", "Transfer-Encoding: chunked"])

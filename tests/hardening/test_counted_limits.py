@@ -58,6 +58,8 @@ IN_OTHER_TESTS = {
     "connections_count_max": "test_connections",
     "connections_per_address_max": "test_connections",
     "window_bytes_min": "test_slow_clients",
+    "linger_s": "test_slow_clients",
+    "linger_bytes_max": "test_slow_clients",
 }
 
 

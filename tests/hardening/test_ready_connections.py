@@ -89,6 +89,47 @@ def test_a_half_closed_client_gets_a_long_body_whole(tmp_path: Path, fields: tup
         assert client.read_to_end() == LARGE
 
 
+@pytest.mark.parametrize(
+    ("limits", "first"),
+    [
+        (HttpLimits(), request("/medium.bin", "Connection: close")),
+        (HttpLimits(), request("/medium.bin", version="1.0")),
+        (HttpLimits(), request("/medium.bin", "Range: bytes=0-", "Connection: close")),
+        (HttpLimits(requests_count_max=5), request("/medium.bin")),
+    ],
+)
+def test_20_the_last_answer_arrives_whole_whatever_the_client_has_sent_after_it(
+    tmp_path: Path, limits: HttpLimits, first: bytes
+) -> None:
+    with serving_ready(tmp_path, limits) as listener, listener.connect() as client:
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
+        warm(client, request("/medium.bin"))
+        client.send(first)
+        head = client.read_until(b"\r\n\r\n")
+        received = bytearray(client.unread)
+        while piece := client.socket.recv(4096):
+            received += piece
+            if len(received) < len(MEDIUM) // 2:
+                client.send(request())
+        assert b"connection: close" in head
+        assert bytes(received) == MEDIUM
+
+
+def test_64_requests_that_cross_a_drain_take_nothing_from_the_answer_before_them(tmp_path: Path) -> None:
+    with serving_ready(tmp_path, HttpLimits(drain_idle_s=TIMEOUT_S)) as listener, listener.connect() as client:
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
+        warm(client, request("/medium.bin"))
+        listener.server.should_exit = True
+        while is_listening(listener):
+            pass
+        client.send(request("/medium.bin"))
+        client.read_until(b"\r\n\r\n")
+        for _ in range(50):
+            client.send(request())
+            client.unread += client.socket.recv(4096)
+        assert client.read_to_end() == MEDIUM
+
+
 def test_a_refusal_comes_after_the_long_body_before_it(tmp_path: Path) -> None:
     with serving_ready(tmp_path) as listener, listener.connect() as client:
         client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)

@@ -9,6 +9,8 @@ from contextlib import ExitStack
 import pytest
 
 from router.http1.limits import HttpLimits
+from router.metrics.catalogue import ENDINGS, Ending
+from router.metrics.reading import Reading
 from tests.hardening.listener import ENDLESS_PIECES, PIECE_BYTES, TIMEOUT_S, Client, listening, split_answers
 
 GET = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"
@@ -22,6 +24,11 @@ def trickle_until_answered(client: Client, data: bytes) -> bytes:
             return client.read_to_end()
         client.send(data[position : position + 1])
     raise AssertionError("the server took everything")
+
+
+def send_for_ever(client: Client) -> None:
+    while True:
+        client.send(b"x")
 
 
 @pytest.mark.parametrize(
@@ -95,6 +102,16 @@ def test_30_a_refused_client_that_goes_on_sending_is_cut_off() -> None:
         client.send(b"nonsense")
         with pytest.raises((ConnectionResetError, BrokenPipeError)):
             client.send(b"x" * (256 << 20))
+        assert Reading(tuple(listener.cells)).count(ENDINGS, limit=Ending.LINGERED) == 1
+
+
+def test_30_a_client_that_does_not_close_after_the_last_answer_is_cut_off() -> None:
+    with listening(HttpLimits(linger_s=SHORT_S)) as listener, listener.connect() as client:
+        client.send(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        assert client.read_to_end()
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            send_for_ever(client)
+        assert Reading(tuple(listener.cells)).count(ENDINGS, limit=Ending.LINGERED) == 1
 
 
 def is_closed(client: Client) -> bool:

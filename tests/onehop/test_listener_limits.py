@@ -36,6 +36,7 @@ def test_a_file_may_have_a_table() -> None:
         ("header_count_max=10.5", "a whole number from 10 to 1000"),
         ("header_count_max=\u0665\u0665", "a whole number"),
         ("idle_s=5 head_s=5", "idle_s is seconds"),
+        ("head_s=1,idle_s=5, head_s=2", "head_s comes twice"),
     ],
 )
 def test_what_is_no_limit_is_said_with_what_would_be(given: str, said: str) -> None:

@@ -88,14 +88,14 @@ def test_an_unfinished_head_is_told_from_no_head() -> None:
     assert head is not None
 
 
-def test_the_rest_of_a_body_is_known_where_it_can_be() -> None:
+def test_a_body_is_complete_once_all_of_it_was_taken() -> None:
     reader = RequestReader(HttpLimits())
     reader.receive(post(b"Content-Length: 5", body=b"he"))
     reader.next_head()
-    assert (reader.next_body_part(), reader.body_bytes_left, reader.body_is_complete) == (b"he", 3, False)
+    assert (reader.next_body_part(), reader.body_is_complete) == (b"he", False)
     reader = RequestReader(HttpLimits())
     reader.receive(CHUNKED)
     reader.next_head()
-    assert (reader.next_body_part(), reader.body_bytes_left, reader.body_is_complete) == (b"", None, False)
+    assert (reader.next_body_part(), reader.body_is_complete) == (b"", False)
     reader.receive(b"0\r\n\r\n")
-    assert (reader.next_body_part(), reader.body_bytes_left, reader.body_is_complete) == (b"", 0, True)
+    assert (reader.next_body_part(), reader.body_is_complete) == (b"", True)
