@@ -12,6 +12,7 @@ filled with other bytes by whoever comes first.
 What `put_many` and `claim` have returned survives a power cut (see `durable`).
 """
 
+import errno
 import fcntl
 import os
 import re
@@ -39,7 +40,7 @@ from asset_server.content_type import content_type_of, extension_of
 from asset_server.durable import DurableBatch, reporting_full_disk
 from asset_server.early_hints import early_hint_links
 from asset_server.manifest import ASSET_BYTES_MAX, Asset, Encodings, validate_manifest_path
-from asset_server.mapped_file import MappedFile
+from asset_server.mapped_file import SharedMaps
 from asset_server.variants import variants_of
 
 SCOPE: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -49,6 +50,7 @@ MAPPED_BYTES_MIN: Final = 64 * 1024  # longer bodies are maps of the file rather
 SETTLED_BYTES_MAX: Final = 64 * 1024 * 1024  # uploads that a claim holds in memory at a time
 PROVEN_OPENS_MAX: Final = 65_536  # representations remembered as proven since this process started
 WORKERS: Final = os.cpu_count() or 1
+EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 class BlobDamaged(Exception):
@@ -68,6 +70,10 @@ class BlobMissing(BlobDamaged):
 
 class BlobCorrupt(BlobDamaged):
     """Its bytes aren't those that were written."""
+
+
+class BlobsExhausted(Exception):
+    """No descriptor or map is left to open one with. It passes."""
 
 
 class UploadRefused(ValueError):
@@ -141,6 +147,7 @@ class BlobStore:
         self._blobs.create()
         (self._uploads / TEMPORARY_FOLDER).mkdir(parents=True, exist_ok=True)
         self._proven_opens: LRU[tuple[bytes, Encodings], int] = LRU(PROVEN_OPENS_MAX)
+        self._maps = SharedMaps()
 
     def missing(self, keys: Iterable[str], *, scope: str) -> list[str]:
         """Those of `keys`, in order and each once, that must be uploaded. Refreshes the age of the others."""
@@ -273,21 +280,27 @@ class BlobStore:
     def open(self, asset: Asset, encoding: Encodings) -> OpenBlob:
         """One representation, its bytes proven at its first opening in this process.
 
-        Raises BlobMissing, BlobCorrupt. Longer bodies are read-only maps of the file, which live as long as the view.
-        Nothing ever shortens a blob in place (they are replaced and removed by name), so a map can't lose its pages.
+        Raises BlobMissing, BlobCorrupt, BlobsExhausted. Longer bodies are read-only maps of the file, which live as
+        long as a view of them. Nothing ever shortens a blob in place (they are replaced and removed by name), so a map
+        can't lose its pages.
         """
+        try:
+            return self._open(asset, encoding)
+        except OSError as error:
+            raise BlobsExhausted(error.strerror) if error.errno in EXHAUSTED else error from None
+
+    def _open(self, asset: Asset, encoding: Encodings) -> OpenBlob:
         with self._opened(asset) as (descriptor, header):
             key = asset.key.hex()
             representation = header.representations.get(encoding)
             if representation is None:
                 raise BlobCorrupt(key, f"has no {encoding.name} form, the manifest says it has")
             body: bytes | memoryview
+            file_number = os.fstat(descriptor).st_ino  # a replaced blob is another file, mapped and proven again
             if representation.length > MAPPED_BYTES_MIN:
-                mapped = MappedFile.of(descriptor, body_at=representation.offset, body_bytes=representation.length)
-                body = mapped.body
+                body = self._maps.body(descriptor, file_number, representation.offset, representation.length)
             else:
                 body = os.pread(descriptor, representation.length, representation.offset)
-            file_number = os.fstat(descriptor).st_ino  # a replaced blob is another file, and proven again
             if self._proven_opens.get((asset.key, encoding)) != file_number:
                 if checksum(body) != representation.checksum:
                     raise BlobCorrupt(

@@ -3,6 +3,7 @@
 import mmap
 import os
 from typing import Self
+from weakref import WeakValueDictionary
 
 
 class MappedFile(mmap.mmap):
@@ -27,6 +28,21 @@ class MappedFile(mmap.mmap):
     def __del__(self) -> None:
         if hasattr(self, "descriptor"):
             os.close(self.descriptor)
+
+
+class SharedMaps:
+    """One map for all who have a view of the same body, as each map takes two descriptors."""
+
+    def __init__(self) -> None:
+        self._living: WeakValueDictionary[tuple[int, int], MappedFile] = WeakValueDictionary()
+
+    def body(self, descriptor: int, file_number: int, body_at: int, body_bytes: int) -> memoryview:
+        """`file_number` is the inode's: while it is mapped, no other file gets it. Raises OSError."""
+        mapped = self._living.get((file_number, body_at))
+        if mapped is None:
+            mapped = MappedFile.of(descriptor, body_at=body_at, body_bytes=body_bytes)
+            self._living[file_number, body_at] = mapped
+        return mapped.body
 
 
 def file_of(body: memoryview) -> MappedFile | None:

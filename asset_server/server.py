@@ -166,7 +166,7 @@ class AssetServer:
                 case Unsatisfiable():
                     return Draft(416, [], fixed=[(b"content-range", b"bytes */%d" % asset.size_bytes)], varies=varies)
                 case parts:
-                    return _partial(headers, body, parts, varies=varies)
+                    return _partial(headers, body, parts, key=asset.key, varies=varies)
         return Draft(200, headers, body, fixed=[ACCEPT_RANGES], varies=varies, validator=etag)
 
 
@@ -188,13 +188,16 @@ def _content_encoding(encoding: Encodings) -> HeaderFields:
     return [(b"content-encoding", CODING[encoding])] if encoding else []
 
 
-def _partial(headers: HeaderFields, body: bytes | memoryview, parts: Sequence[ByteRange], *, varies: bool) -> Draft:
+def _partial(
+    headers: HeaderFields, body: bytes | memoryview, parts: Sequence[ByteRange], *, key: bytes, varies: bool
+) -> Draft:
     if len(parts) == 1:
         part = parts[0]
         fixed = [ACCEPT_RANGES, (b"content-range", part.content_range(len(body)))]
         return Draft(206, headers, body[part.first : part.end], fixed=fixed, varies=varies)
-    # A hash of the bytes can't be written into them beforehand; the same request gets the same boundary.
-    boundary = blake3(body).hexdigest(length=16).encode("ascii")
+    # What follows from a hash of the bytes can't be written into them beforehand. The asset's key is one; to hash the
+    # body here would cost its length for two bytes of it. The same request gets the same boundary.
+    boundary = blake3(b"boundary" + key).hexdigest(length=16).encode("ascii")
     content_type = dict(headers)[b"content-type"]
     multipart = render_multipart(body, parts, content_type=content_type, boundary=boundary)
     fixed = [ACCEPT_RANGES, (b"content-type", b"multipart/byteranges; boundary=" + boundary)]

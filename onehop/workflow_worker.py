@@ -47,13 +47,14 @@ class ModuleRefused(CommandFailed):
 class WorkerOptions:
     """`max_running`: instances that run at once, of each workflow, over all workers. `drain_s`: time to finish;
     `leave_s`: after that, for code that doesn't end when it is told to. `local_port`: where the API is open to this
-    machine's programs; None: nowhere."""
+    machine's programs; None: nowhere. `retry_jitter`: as in Timing."""
 
     store: Path
     max_running: int
     drain_s: float
     local_port: int | None = None
     leave_s: float = LEAVE_S
+    retry_jitter: float = 0.0
 
 
 def load_workflows(modules: Sequence[str]) -> list[type[Workflow]]:
@@ -130,7 +131,7 @@ async def work(workflows: Sequence[type[Workflow]], options: WorkerOptions, on_r
     for number in STOP_SIGNALS:  # not by the loop, which code that holds its thread would keep from hearing of it
         signal.signal(number, ending.begin)
     limits = Limits(max_running=options.max_running, running_per_worker=options.max_running)
-    timing = Timing(drain_ms=round(options.drain_s * 1000))
+    timing = Timing(drain_ms=round(options.drain_s * 1000), retry_jitter=options.retry_jitter)
     async with (
         open_engine(options.store, workflows, limits=limits, timing=timing) as engine,
         AsyncExitStack() as stack,

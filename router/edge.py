@@ -10,7 +10,7 @@ from typing import Final
 
 from lru import LRU
 
-from asset_server.blobs import BlobDamaged
+from asset_server.blobs import BlobDamaged, BlobsExhausted
 from asset_server.manifest import Manifest, ManifestCorrupt, manifest_id
 from asset_server.message import AssetRequest, Response
 from asset_server.server import AssetServer
@@ -37,6 +37,7 @@ FUNCTION_DECISIONS_MAX: Final = 16_384
 REMEMBERED_PATH_CHARACTERS_MAX: Final = 256
 """Asking RE2 costs 1.1 µs, remembering what it said 0.1; static files of sites with functions pay for it each time."""
 DAMAGE_LOGGED_MAX: Final = 4_096
+EXHAUSTED_LOGGED_EVERY_NS: Final = 60 * 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,7 @@ class Edge:
         self._function_routes: LRU[str, RoutesJson] = LRU(FUNCTION_ROUTES_MAX)
         self._function_decisions: LRU[tuple[str, str], bool] = LRU(FUNCTION_DECISIONS_MAX)
         self._damage_logged: LRU[str, bool] = LRU(DAMAGE_LOGGED_MAX)
+        self._exhausted_logged_ns: int | None = None
         self._meter = meter
         self.now_ns = now_ns
 
@@ -118,6 +120,8 @@ class Edge:
                 return self._from_assets(snapshot, pipeline, manifest, request, target, hostname_in(request.host))
         except TargetRefused:
             return error_pages.refused_target()
+        except BlobsExhausted as error:
+            return self._exhausted(error)
         except (PipelineDamaged, ManifestCorrupt, BlobDamaged, StoreError) as error:
             self._note_damage(request.host, error)
             return error_pages.damaged_deployment()
@@ -133,6 +137,8 @@ class Edge:
         closer: at a target that may not be asked for, at damage, at a function."""
         try:
             answer = self._serve(route, request, parse_target(request.target))
+        except BlobsExhausted:
+            return None
         except (TargetRefused, PipelineDamaged, ManifestCorrupt, BlobDamaged, RoutesJsonUnreadable, StoreError):
             return None
         return None if isinstance(answer, FunctionFirst) else answer
@@ -161,6 +167,8 @@ class Edge:
             answer = error_pages.refused_host()
         except TargetRefused:
             answer = error_pages.refused_target()
+        except BlobsExhausted as error:
+            answer = self._exhausted(error)
         except (RouteDamaged, PipelineDamaged, ManifestCorrupt, BlobDamaged, RoutesJsonUnreadable, StoreError) as error:
             self._note_damage(request.host, error)
             answer = error_pages.damaged_deployment()
@@ -231,6 +239,13 @@ class Edge:
             if len(path) <= REMEMBERED_PATH_CHARACTERS_MAX:
                 self._function_decisions[content_id, path] = decision
         return decision
+
+    def _exhausted(self, error: BlobsExhausted) -> Response:
+        logged_ns, now_ns = self._exhausted_logged_ns, self.now_ns()
+        if logged_ns is None or now_ns - logged_ns >= EXHAUSTED_LOGGED_EVERY_NS:
+            self._exhausted_logged_ns = now_ns
+            event_log().warning("edge.exhausted", what=str(error), cure="allow more open files, or fewer connections")
+        return error_pages.exhausted()
 
     def _note_damage(self, host: bytes, error: Exception) -> None:
         self._meter.add(DAMAGED_ANSWERS)

@@ -83,6 +83,15 @@ def damaged_deployment() -> Response:
     )
 
 
+def exhausted() -> Response:
+    return render_page(
+        503,
+        "This server is too busy to open the file",
+        "It has too many open at the moment.",
+        retry_after_s=1,
+    )
+
+
 def functions_absent() -> Response:
     return render_page(
         503,

@@ -12,6 +12,7 @@ from onehop.output import show_line
 DRAIN_S = 30.0
 MAX_RUNNING = 100
 DRAIN = FiniteRange(min=0, max=86_400)
+PART = FiniteRange(min=0, max=1)
 
 
 def run_worker(
@@ -22,6 +23,10 @@ def run_worker(
     drain_s: Annotated[
         float, typer.Option(click_type=DRAIN, help="Seconds for steps to finish when stopped.")
     ] = DRAIN_S,
+    retry_jitter: Annotated[
+        float,
+        typer.Option(click_type=PART, help="Retries wait up to this part longer, at random."),
+    ] = 0.0,
     local_port: Annotated[
         int | None,
         typer.Option(
@@ -49,7 +54,7 @@ def run_worker(
         else:
             show_line(f"running {', '.join(names)} on {folder.workflow_store}; Ctrl-C lets them finish and stops")
 
-    options = WorkerOptions(folder.workflow_store, max_running, drain_s, local_port)
+    options = WorkerOptions(folder.workflow_store, max_running, drain_s, local_port, retry_jitter=retry_jitter)
     run_until_stopped(workflows, options, on_ready=announce)
     if not as_json:
         show_line("stopped")

@@ -1,3 +1,4 @@
+import gc
 import os
 import signal
 import threading
@@ -10,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from asset_server.asset_keys import asset_key
-from asset_server.blobs import BlobCorrupt, BlobMissing, BlobStore, Collected, Upload, UploadRefused
+from asset_server.blobs import BlobCorrupt, BlobMissing, BlobsExhausted, BlobStore, Collected, Upload, UploadRefused
 from asset_server.durable import StoreFull
 from asset_server.manifest import ASSET_BYTES_MAX, Asset, Encodings
+from tests.descriptors import no_descriptor_left
 from tests.real_parts import small_disk
 
 PAGE = b"<title>A page</title><link rel=preload href=/a.css as=style>" + b"<p>text\n" * 200
@@ -198,6 +200,29 @@ def test_a_mapped_body_outlives_its_file(store: BlobStore) -> None:
     body = store.open(asset, NONE).body
     store.remove(asset.key.hex())
     assert body == b"x" * 100_000
+
+
+def test_one_map_serves_all_who_ask_for_the_same_body(store: BlobStore) -> None:
+    asset = put_page(store, b"x" * 100_000)
+    before = open_files_count()
+    bodies = [store.open(asset, NONE).body for _ in range(50)]
+    assert open_files_count() == before + 2
+    assert len(set(bodies)) == 1
+    del bodies
+    gc.collect()
+    assert open_files_count() == before
+
+
+@pytest.mark.parametrize("size", [1_000, 100_000])
+def test_without_a_descriptor_left_blobs_are_exhausted_and_not_damaged(store: BlobStore, size: int) -> None:
+    asset = put_page(store, b"x" * size)
+    with no_descriptor_left(), pytest.raises(BlobsExhausted, match="Too many open files"):
+        store.open(asset, NONE)
+    assert store.open(asset, NONE).body == b"x" * size
+
+
+def open_files_count() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 def test_an_absent_blob_is_blob_missing(store: BlobStore) -> None:

@@ -328,6 +328,12 @@ def test_difference_5_a_boundary_is_that_of_its_body_and_the_same_each_time(make
     answers = [site.get(path, {"range": "bytes=1-2, -3"}) for path in ("/a.txt", "/b.txt", "/a.txt")]
     boundaries = [fields(answer)["content-type"].partition("boundary=")[2] for answer in answers]
     assert boundaries[0] == boundaries[2] != boundaries[1]
+    # It follows from the asset's key, without a look at the body: the same bytes under another extension have another.
+    copies = make_site({"/d.txt": "d" * 500, "/d.css": "d" * 500})
+    assert (
+        len({fields(copies.get(path, {"range": "bytes=1-2, -3"}))["content-type"] for path in ("/d.txt", "/d.css")})
+        == 2
+    )
     # Who has seen one boundary can't write it into a file, and have its part end where the file's author likes.
     known = make_site({"/c.txt": f"--{boundaries[0]}--" + "c" * 500}).get("/c.txt", {"range": "bytes=0-99, -3"})
     assert fields(known)["content-type"].partition("boundary=")[2] not in boundaries

@@ -160,6 +160,8 @@ def test_what_fails_is_one_line_that_says_what_to_do(server: LiveServer, instanc
     (("metrics", "order", "--from", "yesterday"), "--from", "2026-01-01T00:00:00Z"),
     (("metrics", "order", "--to", "2026-01-01T00:00:00"), "--to", "zone"),
     (("metrics", "order", "--from", "2026-01-02T00:00Z", "--to", "2026-01-01T00:00Z"), "--from", "before to"),
+    (("worker", "--module", "m", "--retry-jitter", "1.5"), "--retry-jitter", "0<=x<=1"),
+    (("worker", "--module", "m", "--retry-jitter", "nan"), "--retry-jitter", "finite"),
 ])  # fmt: skip
 def test_an_option_s_value_that_can_not_be_is_wrong_usage(
     server: LiveServer, arguments: tuple[str, ...], option: str, accepted: str

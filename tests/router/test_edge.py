@@ -9,10 +9,12 @@ from structlog.testing import capture_logs
 from asset_server.url import Target
 from functions.routes_json import RoutesJson
 from router.edge import FunctionFirst, with_arm
+from router.event_log import event_log
 from router.hashed import put_route
 from router.hostname import Hostname
 from router.kv.schema import Database
 from router.metrics.catalogue import DAMAGED_ANSWERS
+from tests.descriptors import no_descriptor_left
 from tests.router.edge_builder import BuiltEdge, built_edge
 
 
@@ -187,6 +189,18 @@ def test_hardening_59_a_damaged_blob_is_that_requests_500_and_others_are_served(
         assert site.get("b.pages.test").body == b"another"
     assert site.counted().count(DAMAGED_ANSWERS) == 3
     assert [entry["event"] for entry in logs] == ["deployment.damaged"]
+
+
+def test_without_a_descriptor_left_a_file_is_503_and_that_is_said_once(site: BuiltEdge) -> None:
+    site.publish("a.pages.test", {"/index.html": b"fine", "/long.bin": bytes(100_000)})
+    with capture_logs() as logs:
+        event_log()  # what it loads takes descriptors
+        with no_descriptor_left():
+            answers = [site.get("a.pages.test", path) for path in ("/", "/long.bin") * 5]
+    assert {(answer.status, dict(answer.headers)[b"retry-after"]) for answer in answers} == {(503, b"1")}
+    assert [entry["event"] for entry in logs] == ["edge.exhausted"]
+    assert site.get("a.pages.test").status == 200
+    assert site.counted().count(DAMAGED_ANSWERS) == 0
 
 
 def test_hardening_59_each_damaged_thing_is_logged_once_for_itself(site: BuiltEdge) -> None:
