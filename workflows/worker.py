@@ -467,6 +467,8 @@ class Worker:
             if lifetime.is_undoing:
                 lifetime.close()
             self._once(lifetime, self._stop)
+        elif seq in self._ending and not lifetime.is_undoing:
+            return  # it stays marked, and what ends the lifetime carries it out in its own commit
         else:
             self._spawn(self._pause_or_resume(lifetime, kinds))
 
