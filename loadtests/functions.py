@@ -37,6 +37,8 @@ COLD_BYTES: Final = 10_000
 ROUTES: Final = json.dumps({"version": 1, "include": ["/*"], "exclude": ["/static/*"]})
 PAGE: Final = b"static " * 200
 LOADERS: Final = 4
+ASKS_BETWEEN_KILLS: Final = 100
+"""So that no request is under way through two kills."""
 
 
 def write_site(folder: Path, *, worker: str | None) -> Path:
@@ -119,7 +121,11 @@ def kill_times(server: Server, host: str, *, kills: int) -> tuple[Measured, int]
     for _ in range(kills):
         for pid in workerd_pids(server):
             os.kill(pid, signal.SIGKILL)
-        times.append(Asker(server.edge_port, host).ask("/api/back"))
+        asker = Asker(server.edge_port, host)
+        times.append(asker.ask("/api/back"))
+        for _ in range(ASKS_BETWEEN_KILLS):
+            asker.ask("/api/between")
+        asker.close()
     done.set()
     for each in loaders:
         each.join()
