@@ -114,7 +114,7 @@ class FunctionStage:
 
     async def _try(self, request: FunctionRequest, turn: "Turn", *, is_last: bool) -> "int | Failed | None":
         """None: once more. Raises FunctionUnavailable, FunctionLost."""
-        async with self._supervisor.lease(request.bundle) as process:
+        async with self._supervisor.lease(request.bundle, is_from_function=request.loops_count > 0) as process:
             try:
                 outcome = await self._converse(request, turn, process)
                 self._supervisor.probation.note_answer(request.bundle)

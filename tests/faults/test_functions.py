@@ -10,13 +10,14 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from http.client import HTTPException
 from pathlib import Path
 
 import orjson
 import pytest
 
+from functions.supervisor import FROM_FUNCTIONS_MAX
 from router.metrics.catalogue import (
     FUNCTION_LOADS,
     FUNCTION_REQUESTS,
@@ -250,6 +251,22 @@ def test_what_functions_do_and_what_befalls_workerd_is_counted(functions: Functi
 def test_a_request_that_has_left_our_functions_too_often_is_a_loop(functions: FunctionServer) -> None:
     for count, status in ((8, 200), (9, 508)):
         assert functions.get("good", headers={"CDN-Loop": ", ".join(["onehop"] * count)}).status == status
+
+
+def test_what_functions_ask_of_a_function_is_bounded_apart_from_what_visitors_ask(functions: FunctionServer) -> None:
+    functions.deploy("asked", BAD)
+    from_function = {"CDN-Loop": "onehop"}
+    with ExitStack() as held:
+        for _ in range(FROM_FUNCTIONS_MAX):
+            connection = held.enter_context(open_connection(functions))
+            connection.sendall(b"GET /endless HTTP/1.1\r\nHost: asked.pages.localhost\r\nCDN-Loop: onehop\r\n\r\n")
+            assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
+        refused = functions.get("asked", headers=from_function)
+        assert (refused.status, refused.field("retry-after")) == (503, "1")
+        assert functions.get("asked").body == b"well"
+    deadline_s = time.monotonic() + PATIENCE_S
+    while functions.get("asked", headers=from_function).status != 200:
+        assert time.monotonic() < deadline_s, "what has ended still counts"
 
 
 def test_a_killed_workerd_is_back_and_assets_are_served_on(functions: FunctionServer) -> None:
