@@ -45,8 +45,8 @@ PUBLISHED: Final = {"storage_less_percent": 92, "storage_less_gib": 12}
 MODEL_SITES: Final = 100_000
 MODEL_DEPLOYMENTS: Final = 14_000_000
 PRODUCTION_SHARE: Final = 0.8
-DECISION_BYTES: Final = 600  # 30 MB for the 50,000 that a worker keeps
-CACHE_MIB: Final = (1, 4, 16, 32, 64, 256, 1024)
+DECISION_BYTES: Final = 600  # 20 MB for the 32,768 that a worker keeps
+CACHE_MIB: Final = (1, 4, 16, 20, 32, 64, 256, 1024)
 FILTER_BYTES: Final = len(render_table([Filter("12345678.a-site.pages.example.com", "0" * 32)]))
 
 
@@ -176,8 +176,8 @@ def main() -> None:
         f"{deployments:,} deployments: {sizes['legacy']:.0f} B each in routing tables and pipelines, as a route "
         f"{sizes['hashed_grown']:.0f} B ({less['hashed_grown']:.0%} less; {sizes['hashed_packed']:.0f} B when packed): "
         f"{saved_gib:.1f} GiB less for {MODEL_DEPLOYMENTS // 10**6} million (published: 92 %, 12 GiB); modelled hits: "
-        f"{kept} MiB of tables {rates['tables'][kept].median:.0%}, {KNOWN_MAX:,} decisions (30 MB) "
-        f"{rates['decisions']['32'].median:.0%}"
+        f"{kept} MiB of tables {rates['tables'][kept].median:.0%}, {KNOWN_MAX:,} decisions (20 MB) "
+        f"{rates['decisions']['20'].median:.0%}"
     )
     conclude(
         "storage",

@@ -20,7 +20,7 @@ from asset_server.message import Response
 from router.http1.answer_head import STATUS_LINES, AnswerTerms, render_answer_head
 from router.http1.limits import KIB, MIB
 
-READY_BYTES_MAX: Final = 64 * MIB
+READY_BYTES_MAX: Final = 40 * MIB
 ENTRY_BYTES: Final = 1 * KIB
 """What an answer costs beside its bytes, generously."""
 MAPPED_BYTES: Final = 1 * MIB

@@ -35,8 +35,8 @@ from router.resolve import Resolved, Resolver
 
 METHODS: Final = frozenset({b"GET", b"HEAD"})
 """Others are refused by assets, which is nothing to be fast at."""
-SHARED_BLOCKS_MAX: Final = 8_192
-"""Up to 32 MB of them, mostly a fifth of that. Behind a proxy each of the hosts that are asked for has one or more."""
+SHARED_BLOCKS_MAX: Final = 6_144
+"""Up to 20 MB of them, mostly a fifth of that. Behind a proxy each of the hosts that are asked for has one or more."""
 IF_NONE_MATCH: Final = b"if-none-match"
 NANOSECONDS_PER_S: Final = 1e9
 NO_TURN: Final = -2

@@ -52,7 +52,7 @@ from router.site_names import SiteNames
 
 __all__ = ["Asked", "ByRequest", "Resolved", "Resolver", "RouteDamaged", "Settled", "Unknown"]
 
-KNOWN_MAX: Final = 50_000  # about 30 MB when full
+KNOWN_MAX: Final = 32_768  # about 25 MB when full
 UNKNOWN_MAX: Final = 10_000
 SPELLINGS_MAX: Final = 8  # of one host: its name with and without a port is what browsers send
 LOOK_EVERY_S: Final = 0.02

@@ -1,5 +1,6 @@
 """Ready answers: their bytes, and who is let in and pushed out."""
 
+import tracemalloc
 from collections import OrderedDict
 
 import pytest
@@ -47,6 +48,22 @@ def test_a_million_keys_once_each_are_never_wanted_and_forgotten_again() -> None
     doorkeeper = Doorkeeper(seen_max=1000)
     assert not any(doorkeeper.has_seen(b"terms", b"%d" % number) for number in range(1_000_000))
     assert len(doorkeeper._now) + len(doorkeeper._before) <= 2000
+
+
+@pytest.mark.parametrize("size", [0, 750, 4096])
+def test_answers_take_no_more_than_they_count_for(size: int) -> None:
+    answers = ReadyAnswers()
+    tracemalloc.start()
+    try:
+        before_bytes, _ = tracemalloc.get_traced_memory()
+        for number in range(500):
+            answer = answer_of(size)
+            answer.date(DATED[0])
+            answers.put(b"pipeline and host %d" % number, b"GET /some/path/%d HTTP/1.1\r\n" % number, answer)
+        taken_bytes = tracemalloc.get_traced_memory()[0] - before_bytes
+    finally:
+        tracemalloc.stop()
+    assert taken_bytes <= answers.bytes_count
 
 
 def test_what_is_asked_for_stays_and_what_is_not_makes_room() -> None:
