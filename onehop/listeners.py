@@ -5,6 +5,7 @@ Bound once, by the parent, and inherited by every worker: one queue of connectio
 
 import errno
 import os
+import re
 import socket
 from collections.abc import Mapping, MutableMapping
 from typing import Final
@@ -19,6 +20,7 @@ NAMES: Final = (EDGE, API)
 LISTEN_FDS_START: Final = 3
 """sd_listen_fds(3): the first descriptor that is handed over."""
 UNNAMED: Final = ("", "unknown")
+NUMBER: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
 class PortTaken(CommandFailed):
@@ -55,7 +57,11 @@ def take_inherited(environ: MutableMapping[str, str]) -> Mapping[str, socket.soc
     """
     count, pid = environ.pop("LISTEN_FDS", ""), environ.pop("LISTEN_PID", "")
     given = environ.pop("LISTEN_FDNAMES", "")
-    if pid != str(os.getpid()) or not (count.isascii() and count.isdigit()):
+    for name, value in ("LISTEN_PID", pid), ("LISTEN_FDS", count):
+        if value and NUMBER.fullmatch(value) is None:
+            raise SocketsRefused(f"{name} is {value[:40]!r}, not a number; it is for a service manager to set, "
+                                 "unset it elsewhere")  # fmt: skip
+    if not count or not pid or int(pid) != os.getpid():
         return {}
     names = given.split(":") if given else [""] * int(count)
     if int(count) > len(NAMES) or len(names) != int(count):

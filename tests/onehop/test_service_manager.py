@@ -17,7 +17,7 @@ from typing import Final
 import pytest
 
 from onehop.config import load_config
-from onehop.listeners import LISTEN_FDS_START, NAMES
+from onehop.listeners import LISTEN_FDS_START, NAMES, SocketsRefused, take_inherited
 from onehop.service_manager import ServiceManager
 from tests.conftest import STOP_TIMEOUT_S, exchange
 
@@ -210,3 +210,22 @@ def test_the_units_in_the_docs_name_the_sockets_and_hand_over_what_is_understood
     assert service["Service"]["Type"] == "notify"
     assert service["Service"]["ExecReload"].endswith("-HUP $MAINPID")
     assert float(service["Service"]["TimeoutStopSec"]) > load_config({}, {}).drain_s
+
+
+@pytest.mark.parametrize("value", ["x", "-1", "1.5", " 1", "\u0661", "9" * 5000])
+@pytest.mark.parametrize("name", ["LISTEN_FDS", "LISTEN_PID"])
+def test_what_is_no_number_of_sockets_or_of_a_process_is_refused_in_one_line(name: str, value: str) -> None:
+    environ = {"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid()), name: value}
+    with pytest.raises(SocketsRefused) as refused:
+        take_inherited(environ)
+    assert str(refused.value).startswith(f"{name} is ")
+    assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 200
+
+
+@pytest.mark.parametrize(
+    "environ", [{"LISTEN_FDS": "1"}, {"LISTEN_PID": "1"}, {"LISTEN_FDS": "1", "LISTEN_PID": "1"}, {}]
+)
+def test_sockets_of_another_process_or_of_none_are_left_alone(environ: dict[str, str]) -> None:
+    assert take_inherited(environ) == {}
+    assert environ == {}
