@@ -248,17 +248,20 @@ def being_made(target: Path, *, keep: bool = True) -> Iterator[Path]:
         raise BackupRefused(
             f"{partial} is left from an attempt that was killed, or one that is under way; remove it"
         ) from None
-    try:  # from here on the folder is ours to remove
+    is_renamed = False
+    try:
         yield partial
         if keep:
             try:
                 partial.rename(target)  # takes the place of an empty folder, and of nothing else
+                is_renamed = True
             except OSError as error:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                     raise
                 raise BackupRefused(f"{target} has been made meanwhile; name another") from None
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        if not is_renamed:  # else the name is free, and may be another's folder by now
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 def is_empty_folder(path: Path) -> bool:
