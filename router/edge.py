@@ -137,9 +137,10 @@ class Edge:
         closer: at a target that may not be asked for, at damage, at a function."""
         try:
             answer = self._serve(route, request, parse_target(request.target))
-        except BlobsExhausted:
-            return None
-        except (TargetRefused, PipelineDamaged, ManifestCorrupt, BlobDamaged, RoutesJsonUnreadable, StoreError):
+        except (
+            TargetRefused, BlobsExhausted, PipelineDamaged, ManifestCorrupt, BlobDamaged, RoutesJsonUnreadable,
+            StoreError,
+        ):  # fmt: skip
             return None
         return None if isinstance(answer, FunctionFirst) else answer
 

@@ -8,10 +8,10 @@ import pytest
 from tests.workflows.conftest import OpenEngine
 from tests.workflows.flows import flow, status_of, step_of
 from tests.workflows.test_lifecycle import Gates, until
-from workflows import Limits, WorkflowEvent
+from workflows import InstanceHandle, Limits, Workflow, WorkflowEvent
 from workflows.states import Command
 from workflows.store import instances
-from workflows.testing import PASSES_QUIET
+from workflows.testing import PASSES_QUIET, TestEngine
 
 
 async def test_a_terminate_that_was_accepted_before_the_end_came_is_what_happens(open_engine_here: OpenEngine) -> None:
@@ -79,6 +79,21 @@ async def test_a_command_that_comes_as_its_instance_leaves_memory_is_carried_out
     assert status_of(engine, workflow) == ("paused" if command is Command.PAUSE else "terminated")
 
 
+async def paused_for_ten_minutes(
+    engine: TestEngine, workflow: type[Workflow], gates: Gates
+) -> tuple[InstanceHandle, int]:
+    """An instance whose pause is called off before the callback that runs has ended, and when it began."""
+    handle = await engine.create(workflow, id="one")
+    await gates.until_begun(1)
+    began_on = engine.virtual.now_ms()
+    await handle.pause()
+    await until(engine, workflow, "waitingForPause")
+    engine.virtual.move_to(began_on + 10 * 60_000)
+    await handle.resume()
+    await until(engine, workflow, "running")
+    return handle, began_on
+
+
 async def test_a_wait_takes_an_event_within_the_time_by_which_a_pause_that_was_called_off_moved_its_end(
     open_engine_here: OpenEngine,
 ) -> None:
@@ -91,14 +106,7 @@ async def test_a_wait_takes_an_event_within_the_time_by_which_a_pause_that_was_c
 
     workflow = flow(body)
     engine = await open_engine_here(workflow)
-    handle = await engine.create(workflow, id="one")
-    await gates.until_begun(1)
-    began_on = engine.virtual.now_ms()
-    await handle.pause()
-    await until(engine, workflow, "waitingForPause")
-    engine.virtual.move_to(began_on + 10 * 60_000)
-    await handle.resume()
-    await until(engine, workflow, "running")
+    handle, began_on = await paused_for_ten_minutes(engine, workflow, gates)
     engine.virtual.move_to(began_on + 65 * 60_000)
     await handle.send_event("t", "in time")
     gates.open.set()
@@ -115,14 +123,7 @@ async def test_a_pause_that_is_called_off_moves_the_timers_by_as_long_as_it_last
 
     workflow = flow(body)
     engine = await open_engine_here(workflow)
-    handle = await engine.create(workflow, id="one")
-    await gates.until_begun(1)
-    began_on = engine.virtual.now_ms()
-    await handle.pause()
-    await until(engine, workflow, "waitingForPause")
-    engine.virtual.move_to(began_on + 10 * 60_000)
-    await handle.resume()
-    await until(engine, workflow, "running")
+    _, began_on = await paused_for_ten_minutes(engine, workflow, gates)
     due = step_of(engine, workflow, "s", kind="sleep").step.due
     gates.open.set()
     await engine.settle()
